@@ -1,0 +1,134 @@
+"""Arguments are checked where they enter; every message says which argument, what was got and what is allowed.
+
+Shapes, dtypes and structure are known even while JAX traces, so they are always checked. Values are checked when they
+are concrete: the value of a traced argument does not exist yet.
+"""
+
+import operator
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def number(name: str, value: Any, *, low: float, high: float = np.inf, low_open: bool = False) -> Any:
+    """A real number, or an array of them, inside [low, high) or (low, high); returned as a float or a float array."""
+    if isinstance(value, jax.core.Tracer):
+        return value
+    is_array = isinstance(value, int | float | np.generic | np.ndarray | jax.Array)
+    dtype = np.asarray(value).dtype if is_array else np.dtype(object)
+    if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
+        raise TypeError(f"{name} must be a real number or an array of them, got {value!r}.")
+    values = np.asarray(value, dtype=np.float64)
+    above = values > low if low_open else values >= low
+    if not np.all(above & (values < high)):
+        interval = f"{'(' if low_open else '['}{low:g}, {high:g})"
+        raise ValueError(f"{name} must be in {interval}, got {value!r}.")
+    if values.ndim == 0 and not isinstance(value, jax.Array):
+        return float(values)
+    return jnp.asarray(value, dtype=jnp.result_type(float) if jnp.issubdtype(dtype, jnp.integer) else None)
+
+
+def integer(name: str, value: Any, *, low: int) -> int:
+    """An int of at least `low`."""
+    try:
+        as_int = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        as_int = None
+    if as_int is None:
+        raise TypeError(f"{name} must be an integer of at least {low}, got {value!r}.")
+    if as_int < low:
+        raise ValueError(f"{name} must be an integer of at least {low}, got {as_int}.")
+    return as_int
+
+
+def batch_shape(value: Any) -> tuple[int, ...]:
+    """A tuple of axis sizes."""
+    if not isinstance(value, tuple | list):
+        raise TypeError(f"batch_shape must be a tuple of sizes, such as (32,) or (), got {value!r}.")
+    return tuple(integer("batch_shape", size, low=0) for size in value)
+
+
+def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
+    """One of the allowed strings."""
+    allowed = tuple(allowed)
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
+    return value
+
+
+def instance(name: str, value: Any, cls: type) -> Any:
+    """An instance of `cls`."""
+    if not isinstance(value, cls):
+        raise TypeError(f"{name} must be an instance of {cls.__name__}, got {value!r}.")
+    return value
+
+
+def key(value: Any) -> jax.Array:
+    """One JAX random key, new style or legacy."""
+    is_array = isinstance(value, jax.Array)
+    typed = is_array and jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and value.ndim == 0
+    legacy = is_array and value.dtype == jnp.uint32 and value.ndim == 1
+    if not (typed or legacy):
+        raise TypeError(f"key must be one random key, such as jax.random.key(0), got {describe(value)}.")
+    return value
+
+
+def floating(name: str, value: Any, *, min_ndim: int, layout: str) -> jax.Array:
+    """An array of real floating-point numbers with at least `min_ndim` axes."""
+    if not isinstance(value, np.ndarray | jax.Array):
+        raise TypeError(f"{name} must be an array of shape {layout}, got {value!r}.")
+    if not jnp.issubdtype(value.dtype, jnp.floating):
+        raise TypeError(f"{name} must have a floating-point dtype, got {value.dtype}; convert it first.")
+    if value.ndim < min_ndim:
+        raise ValueError(f"{name} must have shape {layout}, so at least {min_ndim} axes, got shape {value.shape}.")
+    return jnp.asarray(value)
+
+
+def names(name: str, value: Any, expected: Iterable[str], optional: Iterable[str] = ()) -> Mapping[str, Any]:
+    """A mapping with exactly the expected names, and possibly the optional ones."""
+    expected, optional = set(expected), set(optional)
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a dict with the entries {sorted(expected)}, got {type(value).__name__}.")
+    missing, unknown = expected - set(value), set(value) - expected - optional
+    if missing or unknown:
+        wrong = [f"lacks {sorted(missing)}"] * bool(missing) + [f"has unknown entries {sorted(unknown)}"] * bool(unknown)
+        raise ValueError(f"{name} must have the entries {sorted(expected)}; it {' and '.join(wrong)}.")
+    return value
+
+
+def shapes(name: str, value: Any, expected: Mapping[str, tuple[int, ...]]) -> None:
+    """A mapping from names to arrays of exactly the expected shapes."""
+    for entry, array in names(name, value, expected).items():
+        if jnp.shape(array) != expected[entry]:
+            raise ValueError(f"{name}[{entry!r}] must have shape {expected[entry]}, got {jnp.shape(array)}.")
+
+
+def same_structure(name: str, value: Any, expected: Any) -> None:
+    """A pytree with the structure, shapes and dtypes of `expected` (arrays or `jax.ShapeDtypeStruct`s)."""
+    got_tree: Any
+    got_leaves, got_tree = jax.tree_util.tree_flatten_with_path(value)
+    want_leaves, want_tree = jax.tree_util.tree_flatten_with_path(expected)
+    if got_tree != want_tree:
+        raise ValueError(f"{name} must be {outline(expected)}, got {outline(value)}.")
+    for (path, got), (_, want) in zip(got_leaves, want_leaves, strict=True):
+        if jnp.shape(got) != want.shape or jnp.result_type(got) != want.dtype:
+            where = f"{name}{jax.tree_util.keystr(path)}"
+            raise ValueError(f"{where} must be {describe(want)}, got {describe(got)}.")
+
+
+def outline(tree: Any) -> str:
+    """`LSTMState(c, h)` for a named tuple of arrays, and so on inwards; the type's name for anything else."""
+    if not hasattr(tree, "_fields"):
+        return type(tree).__name__
+    parts = [f"{f}={outline(x)}" if hasattr(x, "_fields") else f for f, x in zip(tree._fields, tree, strict=True)]
+    return f"{type(tree).__name__}({', '.join(parts)})"
+
+
+def describe(value: Any) -> str:
+    """`float32 of shape (2, 3)` for an array, its repr for anything else."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype} of shape {tuple(value.shape)}"
+    return repr(value)

@@ -1,0 +1,70 @@
+"""The Nesterov LSTM of the released MNIST and TIMIT code: the one cell whose velocity contains the hidden state."""
+
+from typing import Any, ClassVar, NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from momentum_rnn_jax import _checks
+from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, static
+from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
+from momentum_rnn_jax.cores import LSTM, recur
+from momentum_rnn_jax.drives import Nesterov, align, nesterov_momentum, next_steps
+
+
+class LookAheadState(NamedTuple):
+    """`velocity`: y_t, (..., 4H). `steps`: taken since the start or the last restart, (...), int32."""
+
+    velocity: Array
+    steps: Array
+
+
+@pytree_dataclass
+class ReleasedNesterovLSTM(RecurrentCell):
+    """The NAG LSTM of the released MNIST and TIMIT code, kept apart because it is not the paper's equation.
+
+    `y_t = U h_{t-1} + b_h - s (W x_t + b_x)`, `(i, f, g, o) = y_t + (k-1)/(k+2) (y_t - y_{t-1})`, then the LSTM. The input
+    enters with a minus sign, and `y` contains the hidden state, so nothing can be computed ahead of the recurrence: the cell
+    has `step` only, and `unroll` refuses its fast path. For the paper's equation use `nesterov_lstm`.
+
+    Args:
+      core: an `LSTM`.
+      step_size: s > 0, a scalar or broadcastable against the gates.
+      restart: restart period F, an integer of at least 1 (static), or None for never.
+
+    State: `CellState(LookAheadState(velocity, steps), LSTMState(c, h))`. Parameters, shapes and errors as in `Cell`.
+
+    Source: the released PyTorch code of MomentumRNN, agrees to rounding.
+
+    >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
+    >>> cell = mr.ReleasedNesterovLSTM(mr.LSTM(8), step_size=0.9, restart=40)
+    >>> params = cell.init(jax.random.key(0), in_features=3)
+    >>> state, hs = mr.unroll(cell, params, jnp.ones((5, 2, 3)))
+    >>> hs.shape
+    (5, 2, 8)
+    """
+
+    core: LSTM
+    step_size: Any = 1.0
+    restart: int | None = static(default=None)
+
+    why_stepwise: ClassVar[str | None] = (
+        "the velocity of ReleasedNesterovLSTM contains the hidden state, so it cannot be computed ahead of the recurrence"
+    )
+
+    def __post_init__(self) -> None:
+        _checks.instance("core", self.core, LSTM)
+        checked = Nesterov(self.step_size, self.restart)
+        set_fields(self, lambda name, _: getattr(checked, name), "step_size", "restart")
+
+    def advance(self, ready: Params, state: CellState, x: Array) -> tuple[CellState, Array]:
+        core, previous = ready["core"], state.drive
+        u = self.project(ready, x)
+        u = align("step_size", self.step_size, u) * u
+        velocity = recur(core, state.core.h) - u
+        look_ahead = nesterov_momentum(previous.steps, u.dtype) * (velocity - previous.velocity)
+        core_state, h = self.core.step(core, state.core, look_ahead - u)
+        return CellState(LookAheadState(velocity, next_steps(previous.steps, self.restart)), core_state), h
+
+    def _initial_drive_state(self, u: Array) -> LookAheadState:
+        return LookAheadState(jnp.zeros_like(u), jnp.zeros_like(u[..., 0], dtype=jnp.int32))

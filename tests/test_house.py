@@ -1,0 +1,87 @@
+"""The rules of the house: which way imports point, and that every public name is documented with an example."""
+
+import ast
+import doctest
+import inspect
+import pathlib
+
+import pytest
+
+import momentum_rnn_jax as mr
+
+ROOT = pathlib.Path(__file__).parent.parent
+PACKAGE = ROOT / "momentum_rnn_jax"
+
+# From the bottom up: a module imports from the rows above its own, never from its own row or below.
+LAYERS = [
+    {"_checks", "_dtypes", "_pytree"},
+    {"activations", "drives", "orthogonal"},
+    {"cores"},
+    {"cell"},
+    {"named", "released_nesterov", "unroll"},
+    {"interop"},
+    {"__init__"},
+]
+
+
+def imported(path):
+    """The names of this project's modules that a file imports, wherever in the file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_module_has_a_layer():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("layer", range(len(LAYERS)))
+def test_imports_point_one_way(layer):
+    below = set().union(*LAYERS[:layer])
+    for module in LAYERS[layer]:
+        names = list(imported(PACKAGE / f"{module}.py"))
+        ours = {name.split(".")[1] for name in names if name.startswith("momentum_rnn_jax.")}
+        assert {name for name in ours if (PACKAGE / f"{name}.py").exists()} <= below
+        assert not any(name.split(".")[0] in ("experiments", "benchmarks", "tests") for name in names)
+
+
+def test_the_package_needs_only_its_declared_dependencies():
+    allowed = {"jax", "flax", "optax", "numpy", "momentum_rnn_jax"}  # numpy comes with jax
+    standard = {"abc", "collections", "contextlib", "dataclasses", "inspect", "math", "operator", "typing"}
+    for path in PACKAGE.glob("*.py"):
+        assert {name.split(".")[0] for name in imported(path)} <= allowed | standard, path
+
+
+def public():
+    return [(name, getattr(mr, name)) for name in mr.__all__ if not inspect.ismodule(getattr(mr, name))]
+
+
+def test_all_is_sorted_and_complete():
+    assert set(mr.__all__) == {
+        name
+        for name, value in vars(mr).items()
+        if not name.startswith("_") and (not inspect.ismodule(value) or name in ("interop", "orthogonal"))
+    }
+
+
+STATES = [name for name, value in public() if issubclass(type(value), type) and hasattr(value, "_fields")]
+PROTOCOLS = ["Core", "Drive", "RecurrentCell"]
+
+
+@pytest.mark.parametrize("name", [name for name, _ in public() if name not in STATES + PROTOCOLS + ["to_torch_lstm"]])
+def test_every_public_name_has_an_example(name):
+    assert doctest.DocTestFinder(recurse=False).find(getattr(mr, name), name)[0].examples
+
+
+@pytest.mark.parametrize("name", [name for name, _ in public()])
+def test_every_public_name_is_documented(name):
+    doc = inspect.getdoc(getattr(mr, name))
+    assert doc
+    assert not doc.startswith(f"{name}(")  # the docstring that dataclass and NamedTuple make up
+    for method, function in vars(getattr(mr, name)).items() if inspect.isclass(getattr(mr, name)) else ():
+        if inspect.isfunction(function) and not method.startswith("_"):
+            assert inspect.getdoc(getattr(getattr(mr, name), method)), f"{name}.{method}"

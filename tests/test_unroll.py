@@ -1,0 +1,175 @@
+"""`Cell` and `unroll`: what is refused, and how they behave under JAX's transformations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import momentum_rnn_jax as mr
+from tests.registry import assert_close
+
+CELL = mr.momentum_lstm(4)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return CELL.init(jax.random.key(0), 3)
+
+
+XS = jnp.ones((6, 2, 3))
+
+
+def wrong(params, part, entry, value):
+    return {**params, part: {**params[part], entry: value}}
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda p: mr.unroll(CELL, p, jnp.ones((6, 2, 5))), ValueError, r"xs has 5 features \(shape \(6, 2, 5\)\).* made for 3"),
+        (lambda p: mr.unroll(CELL, p, jnp.ones(3)), ValueError, r"xs must have shape \(time, ..., features\).*got shape \(3,\)"),
+        (lambda p: mr.unroll(CELL, p, jnp.ones((6, 2, 3), int)), TypeError, "xs must have a floating-point dtype, got int"),
+        (lambda p: mr.unroll(CELL, p, [[1.0, 2.0, 3.0]]), TypeError, r"xs must be an array of shape \(time"),
+        (
+            lambda p: mr.unroll(CELL, p, XS, method="fast"),
+            ValueError,
+            "method must be one of 'auto', 'stepwise', 'hoisted', got 'fast'",
+        ),
+        (lambda p: mr.unroll("lstm", p, XS), TypeError, "cell must be an instance of RecurrentCell, got 'lstm'"),
+        (lambda p: mr.unroll(CELL, p["core"], XS), ValueError, r"params must have the entries \['core', 'input'\]"),
+        (lambda p: mr.unroll(CELL, None, XS), TypeError, "params must be a dict"),
+        (lambda p: mr.unroll(CELL, {**p, "input": 1}, XS), TypeError, r"params\['input'\] must be a dict"),
+        (
+            lambda p: mr.unroll(mr.lstm(5), p, XS),
+            ValueError,
+            r"params\['core'\]\['kernel'\] must have shape \(5, 20\), got \(4, 16\)",
+        ),
+        (
+            lambda p: mr.unroll(CELL, wrong(p, "input", "kernel", jnp.ones((3, 12))), XS),
+            ValueError,
+            r"params\['input'\]\['kernel'\] must have shape \(3, 16\), got \(3, 12\)",
+        ),
+        (
+            lambda p: mr.unroll(CELL, wrong(p, "input", "kernel", jnp.ones(16)), XS),
+            ValueError,
+            r"params\['input'\]\['kernel'\] must have shape \(1, 16\), got \(16,\)",
+        ),
+        (
+            lambda p: mr.unroll(CELL, p, XS, CELL.initial_state(p, (5,))),
+            ValueError,
+            r"state.drive.velocity must be float32 of shape \(2, 16\), got float32 of shape \(5, 16\)",
+        ),
+        (
+            lambda p: mr.unroll(CELL, p, XS, mr.lstm(4).initial_state(p, (2,))),
+            ValueError,
+            r"state must be CellState\(drive=MomentumState\(velocity\), core=LSTMState\(c, h\)\), got CellState\(drive=Identity",
+        ),
+        (
+            lambda p: mr.unroll(CELL, p, XS, jax.tree.map(lambda z: z.astype(jnp.bfloat16), CELL.initial_state(p, (2,)))),
+            ValueError,
+            "state.drive.velocity must be float32 .* got bfloat16",
+        ),
+        (lambda p: mr.unroll(CELL, p, XS, (jnp.zeros((2, 4)),) * 2), ValueError, r"state must be CellState\(.*got tuple"),
+        (lambda p: CELL.step(p, CELL.initial_state(p), jnp.ones(4)), ValueError, "x has 4 features"),
+        (lambda p: CELL.step(p, CELL.initial_state(p), 1.0), TypeError, "x must be an array"),
+        (lambda p: CELL.step(p, CELL.initial_state(p, (1,)), jnp.ones(3)), ValueError, "state.drive.velocity must be"),
+        (lambda p: CELL.initial_state(p, 2), TypeError, r"batch_shape must be a tuple of sizes"),
+        (lambda p: CELL.initial_state(p, (-1,)), ValueError, "batch_shape must be an integer of at least 0, got -1"),
+        (lambda p: CELL.init(0, 3), TypeError, r"key must be one random key, such as jax.random.key\(0\), got 0"),
+        (lambda p: CELL.init(jax.random.split(jax.random.key(0), 3), 3), TypeError, "key must be one random key"),
+        (lambda p: CELL.init(jax.random.key(0), 0), ValueError, "in_features must be an integer of at least 1, got 0"),
+        (lambda p: CELL.init(jax.random.key(0), 3, jnp.int32), TypeError, "dtype must be a floating-point dtype"),
+        (lambda p: mr.Cell("lstm"), TypeError, "core must be an instance of Core, got 'lstm'"),
+        (lambda p: mr.Cell(mr.LSTM(4), "momentum"), TypeError, "drive must be an instance of Drive, got 'momentum'"),
+        (lambda p: mr.Cell(mr.Momentum(), mr.LSTM(4)), TypeError, "core must be an instance of Core"),
+        (lambda p: mr.ReleasedNesterovLSTM(mr.GRU(4)), TypeError, "core must be an instance of LSTM"),
+        (lambda p: mr.ReleasedNesterovLSTM(mr.LSTM(4), 1.0, restart=0), ValueError, "restart must be an integer of at least 1"),
+        (
+            lambda p: mr.momentum_lstm(4, beta=0.5),
+            TypeError,
+            "momentum_lstm: got an unexpected keyword argument 'beta'; the signature",
+        ),
+        (lambda p: mr.momentum_lstm(4, mu=2), ValueError, r"mu must be in \[0, 1\), got 2"),
+        (
+            lambda p: mr.unroll(mr.momentum_lstm(4, mu=np.full(4, 0.5)), p, XS),
+            ValueError,
+            r"mu must be a scalar or broadcast against the gates",
+        ),
+    ],
+)
+def test_bad_input_is_refused_where_it_enters(params, call, error, message):
+    with pytest.raises(error, match=message):
+        call(params)
+
+
+def test_refusals_hold_under_jit(params):
+    with pytest.raises(ValueError, match="xs has 5 features"):
+        jax.jit(mr.unroll)(CELL, params, jnp.ones((6, 2, 5)))
+
+
+def test_released_nesterov_has_no_fast_path(params):
+    cell = mr.ReleasedNesterovLSTM(mr.LSTM(4), 0.9, restart=2)
+    with pytest.raises(
+        ValueError, match=r"method must be 'stepwise' or 'auto' for this cell: the velocity .* contains the hidden"
+    ):
+        mr.unroll(cell, params, XS, method="hoisted")
+    assert_close(mr.unroll(cell, params, XS), mr.unroll(cell, params, XS, method="stepwise"), 0)
+
+
+def test_released_nesterov_chunks_equal_the_whole_and_rows_the_batch(params, float64):
+    cell = mr.ReleasedNesterovLSTM(mr.LSTM(4), 0.9, restart=4)
+    xs = jax.random.normal(jax.random.key(1), (7, 2, 3), jnp.float32)
+    state, head = mr.unroll(cell, params, xs[:3])
+    state, tail = mr.unroll(cell, params, xs[3:], state)
+    assert_close((state, jnp.concatenate([head, tail])), mr.unroll(cell, params, xs), 1e-6)
+    assert_close(mr.unroll(cell, params, xs[:, 1])[1], mr.unroll(cell, params, xs)[1][:, 1], 1e-6)
+
+
+def test_auto_takes_the_hoisted_path(params):
+    """Seen in the program: only the hoisted path projects all time steps in one product."""
+
+    def text(method):
+        return str(jax.make_jaxpr(lambda xs: mr.unroll(CELL, params, xs, method=method))(XS))
+
+    assert text("auto") == text("hoisted") != text("stepwise")
+
+
+def test_an_empty_sequence_returns_the_state_as_it_is(params):
+    state = jax.tree.map(lambda z: z + 0.5, CELL.initial_state(params, (2,)))
+    for method in ("stepwise", "hoisted"):
+        final, hs = mr.unroll(CELL, params, XS[:0], state, method)
+        assert hs.shape == (0, 2, 4)
+        assert_close(final, state, 0)
+
+
+def test_inputs_are_cast_to_the_parameters_dtype(params):
+    assert mr.unroll(CELL, params, np.ones((6, 2, 3), np.float64))[1].dtype == jnp.float32
+    assert mr.unroll(CELL, params, XS.astype(jnp.bfloat16))[1].dtype == jnp.float32
+
+
+def test_seeds_train_together_under_vmap():
+    keys = jax.random.split(jax.random.key(0), 3)
+    stacked = jax.vmap(lambda key: CELL.init(key, 3))(keys)
+
+    def loss(params):
+        return jnp.sum(mr.unroll(CELL, params, XS)[1] ** 2)
+
+    together = jax.vmap(jax.grad(loss))(stacked)
+    for i, key in enumerate(keys):
+        assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), jax.grad(loss)(CELL.init(key, 3)), 1e-5)
+
+
+def test_forward_mode_agrees_with_reverse_mode(params):
+    def last(x):
+        return mr.unroll(CELL, params, XS + x.reshape(1, 1, 3))[1][-1].sum(0)
+
+    assert_close(jax.jacfwd(last)(jnp.zeros(3)), jax.jacrev(last)(jnp.zeros(3)), 1e-5)
+
+
+def test_memory_of_a_cell_is_its_hyperparameters():
+    assert jax.tree.leaves(CELL) == [0.6, 0.6]
+    assert jax.tree.leaves(mr.lstm(4)) == []
+    assert [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(CELL)] == [
+        ".drive.mu",
+        ".drive.step_size",
+    ]
