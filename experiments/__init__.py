@@ -1,0 +1,1 @@
+"""Training runs that show what the cells do; each is started with `python -m experiments.<name>`."""

@@ -1,0 +1,79 @@
+"""A run's folder: what was run (`config.json`), what was measured (`metrics.jsonl`), and the files made from it."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jax
+
+import momentum_rnn_jax as mr
+
+
+def create_folder(out: Path, task: str) -> Path:
+    """A new folder `out/<task>-YYYYmmdd-HHMMSS`, never an old one; with a number behind it when two start in one second.
+
+    Raises:
+      OSError: it cannot be created.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    name = f"{task}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
+    number = 1
+    while True:
+        folder = out / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+def write_config(folder: Path, command: str, task: dict[str, Any], training: Any, cells: dict[str, mr.Cell]) -> None:
+    """Write `config.json`: everything that is needed to run this again."""
+    config = {
+        "command": command,
+        "task": task,
+        "training": dataclasses.asdict(training),
+        "cells": {name: describe(cell) for name, cell in cells.items()},
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("jax", "flax", "optax")},
+            "momentum_rnn_jax": mr.__version__,
+        },
+        "device": {"platform": jax.default_backend(), "kind": jax.devices()[0].device_kind, "cpu_cores": os.cpu_count()},
+        "git_commit": git_commit(),
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def describe(cell: mr.Cell) -> dict[str, dict[str, Any]]:
+    """A cell's two parts, each by its class and all of its settings."""
+    return {
+        part: {"class": type(value).__name__, **dataclasses.asdict(value)}
+        for part, value in (("core", cell.core), ("drive", cell.drive))
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of this checkout, with `-dirty` behind it if files differ from it; None outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+def append_metrics(folder: Path, entries: list[dict[str, Any]]) -> None:
+    """Append one line of JSON per entry to `metrics.jsonl`; it is closed again, so that an interrupted run keeps them all."""
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        # JSON knows neither NaN nor infinity.
+        finite = ({k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in e.items()} for e in entries)
+        file.writelines(json.dumps(entry) + "\n" for entry in finite)
