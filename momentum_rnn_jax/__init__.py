@@ -1,6 +1,7 @@
 """Momentum recurrent networks in JAX: `x → W → drive → core → h`."""
 
-from momentum_rnn_jax import interop, orthogonal
+from momentum_rnn_jax import interop, named, orthogonal
+from momentum_rnn_jax._pytree import pytree_dataclass
 from momentum_rnn_jax.cell import Cell, CellState, RecurrentCell
 from momentum_rnn_jax.cores import GRU, LSTM, Core, Elman, HiddenState, LSTMState, Orthogonal
 from momentum_rnn_jax.drives import (
@@ -16,36 +17,12 @@ from momentum_rnn_jax.drives import (
     OptaxDrive,
     RMSProp,
     RMSPropState,
+    align,
 )
 from momentum_rnn_jax.interop import from_released, from_torch_lstm, to_torch_lstm
-from momentum_rnn_jax.named import (
-    adam_dtriv,
-    adam_gru,
-    adam_lstm,
-    adam_rnn,
-    dtriv,
-    gru,
-    lstm,
-    momentum_dtriv,
-    momentum_gru,
-    momentum_lstm,
-    momentum_rnn,
-    nesterov_dtriv,
-    nesterov_gru,
-    nesterov_lstm,
-    nesterov_rnn,
-    rmsprop_dtriv,
-    rmsprop_gru,
-    rmsprop_lstm,
-    rmsprop_rnn,
-    rnn,
-    scheduled_restart_dtriv,
-    scheduled_restart_gru,
-    scheduled_restart_lstm,
-    scheduled_restart_rnn,
-)
+from momentum_rnn_jax.named import *
 from momentum_rnn_jax.orthogonal import rebase
-from momentum_rnn_jax.released_nesterov import LookAheadState, ReleasedNesterovLSTM
+from momentum_rnn_jax.released_nesterov import ReleasedNesterovLSTM
 from momentum_rnn_jax.unroll import unroll
 
 __version__ = "0.1.0"
@@ -64,7 +41,6 @@ __all__ = [
     "Identity",
     "IdentityState",
     "LSTMState",
-    "LookAheadState",
     "Momentum",
     "MomentumState",
     "Nesterov",
@@ -75,35 +51,14 @@ __all__ = [
     "RMSPropState",
     "RecurrentCell",
     "ReleasedNesterovLSTM",
-    "adam_dtriv",
-    "adam_gru",
-    "adam_lstm",
-    "adam_rnn",
-    "dtriv",
+    "align",
     "from_released",
     "from_torch_lstm",
-    "gru",
     "interop",
-    "lstm",
-    "momentum_dtriv",
-    "momentum_gru",
-    "momentum_lstm",
-    "momentum_rnn",
-    "nesterov_dtriv",
-    "nesterov_gru",
-    "nesterov_lstm",
-    "nesterov_rnn",
     "orthogonal",
+    "pytree_dataclass",
     "rebase",
-    "rmsprop_dtriv",
-    "rmsprop_gru",
-    "rmsprop_lstm",
-    "rmsprop_rnn",
-    "rnn",
-    "scheduled_restart_dtriv",
-    "scheduled_restart_gru",
-    "scheduled_restart_lstm",
-    "scheduled_restart_rnn",
     "to_torch_lstm",
     "unroll",
+    *named.__all__,
 ]

@@ -21,13 +21,14 @@ def number(name: str, value: Any, *, low: float, high: float = np.inf, low_open:
     dtype = np.asarray(value).dtype if is_array else np.dtype(object)
     if not (jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer)):
         raise TypeError(f"{name} must be a real number or an array of them, got {value!r}.")
-    values = np.asarray(value, dtype=np.float64)
+    # In the default precision, where a number just below an excluded bound may be the bound itself.
+    values = np.asarray(value).astype(jnp.result_type(float))
     above = values > low if low_open else values >= low
     if not np.all(above & (values < high)):
         interval = f"{'(' if low_open else '['}{low:g}, {high:g})"
         raise ValueError(f"{name} must be in {interval}, got {value!r}.")
     if values.ndim == 0 and not isinstance(value, jax.Array):
-        return float(values)
+        return float(value)
     return jnp.asarray(value, dtype=jnp.result_type(float) if jnp.issubdtype(dtype, jnp.integer) else None)
 
 
@@ -70,10 +71,27 @@ def key(value: Any) -> jax.Array:
     """One JAX random key, new style or legacy."""
     is_array = isinstance(value, jax.Array)
     typed = is_array and jnp.issubdtype(value.dtype, jax.dtypes.prng_key) and value.ndim == 0
-    legacy = is_array and value.dtype == jnp.uint32 and value.ndim == 1
+    legacy = is_array and value.dtype == jnp.uint32 and value.shape == jax.eval_shape(jax.random.PRNGKey, 0).shape
     if not (typed or legacy):
         raise TypeError(f"key must be one random key, such as jax.random.key(0), got {describe(value)}.")
     return value
+
+
+def float_dtype(value: Any) -> None:
+    """A floating-point dtype, or something that names one."""
+    try:
+        is_float = jnp.issubdtype(jnp.dtype(value), jnp.floating)
+    except TypeError:
+        is_float = False
+    if not is_float:
+        raise TypeError(f"dtype must be a floating-point dtype, such as jnp.float32, got {value!r}.")
+
+
+def one_dtype(name: str, tree: Any) -> None:
+    """A tree of arrays of one dtype."""
+    dtypes = {jax.tree_util.keystr(path): leaf.dtype for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    if len(set(dtypes.values())) > 1:
+        raise TypeError(f"{name} must be of one dtype, got {', '.join(f'{dtypes[p]} at {name}{p}' for p in dtypes)}.")
 
 
 def floating(name: str, value: Any, *, min_ndim: int, layout: str) -> jax.Array:
@@ -99,11 +117,14 @@ def names(name: str, value: Any, expected: Iterable[str], optional: Iterable[str
     return value
 
 
-def shapes(name: str, value: Any, expected: Mapping[str, tuple[int, ...]]) -> None:
-    """A mapping from names to arrays of exactly the expected shapes."""
+def arrays(name: str, value: Any, expected: Mapping[str, tuple[int | None, ...]]) -> None:
+    """A mapping from names to floating-point arrays of the expected shapes, where None stands for any size."""
     for entry, array in names(name, value, expected).items():
-        if jnp.shape(array) != expected[entry]:
-            raise ValueError(f"{name}[{entry!r}] must have shape {expected[entry]}, got {jnp.shape(array)}.")
+        shape = expected[entry]
+        array = floating(f"{name}[{entry!r}]", array, min_ndim=0, layout=str(shape))
+        if array.ndim != len(shape) or any(want not in (None, got) for want, got in zip(shape, array.shape, strict=True)):
+            wanted = str(shape).replace("None", "any")
+            raise ValueError(f"{name}[{entry!r}] must have shape {wanted}, got {array.shape}.")
 
 
 def same_structure(name: str, value: Any, expected: Any) -> None:
@@ -120,11 +141,15 @@ def same_structure(name: str, value: Any, expected: Any) -> None:
 
 
 def outline(tree: Any) -> str:
-    """`LSTMState(c, h)` for a named tuple of arrays, and so on inwards; the type's name for anything else."""
-    if not hasattr(tree, "_fields"):
-        return type(tree).__name__
-    parts = [f"{f}={outline(x)}" if hasattr(x, "_fields") else f for f, x in zip(tree._fields, tree, strict=True)]
-    return f"{type(tree).__name__}({', '.join(parts)})"
+    """A tree's structure as a reader sees it: `LSTMState(c, h)`, `(LionState(count, mu), EmptyState())`, `None`, `array`."""
+    if hasattr(tree, "dtype"):
+        return "array"
+    if hasattr(tree, "_fields"):
+        parts = (f if hasattr(x, "dtype") else f"{f}={outline(x)}" for f, x in zip(tree._fields, tree, strict=True))
+        return f"{type(tree).__name__}({', '.join(parts)})"
+    if isinstance(tree, tuple | list):
+        return f"({', '.join(map(outline, tree))})"
+    return "None" if tree is None else type(tree).__name__
 
 
 def describe(value: Any) -> str:

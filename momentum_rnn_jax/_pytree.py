@@ -21,6 +21,10 @@ def pytree_dataclass(cls: type[T]) -> type[T]:
     `jax.tree_util.register_dataclass` would call the constructor on unflattening, and so the checks in `__post_init__`
     would refuse a gradient, which has the same tree but not the same allowed range. Here unflattening bypasses them:
     values are checked when a person writes them, not when JAX carries them.
+
+    >>> import jax, momentum_rnn_jax as mr
+    >>> jax.tree.map(lambda leaf: 2 * leaf, mr.Nesterov(step_size=0.5, restart=3))
+    Nesterov(step_size=1.0, restart=3)
     """
     cls = dataclasses.dataclass(frozen=True)(cls)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from jax import Array
 
 from momentum_rnn_jax import _checks
 from momentum_rnn_jax._pytree import pytree_dataclass
-from momentum_rnn_jax.cores import Core
+from momentum_rnn_jax.cores import Core, affine
 from momentum_rnn_jax.drives import Drive, Identity
 
 Params = dict[str, dict[str, Array]]
@@ -25,11 +25,11 @@ class CellState(NamedTuple):
 class RecurrentCell(abc.ABC):
     """What `unroll` needs of a cell: a core, a state in front of it, and `advance`, one step on prepared parameters.
 
-    `why_stepwise` is None for cells whose drive does not see the hidden state; otherwise it says why there is no fast path.
+    Only a `Cell`, whose drive cannot see the hidden state, has fast paths; `why_stepwise` says why any other has none.
     """
 
     core: Core
-    why_stepwise: ClassVar[str | None] = None
+    why_stepwise: ClassVar[str] = ""
 
     def init(self, key: Array, in_features: int, dtype: Any = float) -> Params:
         """New parameters: `{"input": {"kernel": W, "bias": b_x}, "core": {…}}`.
@@ -44,15 +44,16 @@ class RecurrentCell(abc.ABC):
         """
         input_key, core_key = jax.random.split(_checks.key(key))
         in_features = _checks.integer("in_features", in_features, low=1)
-        if not jnp.issubdtype(dtype, jnp.floating):
-            raise TypeError(f"dtype must be a floating-point dtype, got {dtype!r}.")
+        _checks.float_dtype(dtype)
         return {
             "input": self.core.init_input(input_key, in_features, dtype),
             "core": self.core.init(core_key, dtype),
         }
 
     def initial_state(self, params: Params, batch_shape: tuple[int, ...] = ()) -> CellState:
-        """The state before the first step, all zeros: every leaf begins with `batch_shape`, in the parameters' dtype.
+        """The state before the first step, all zeros; every leaf begins with `batch_shape`.
+
+        The core's part has the parameters' dtype, the drive's at least float32, counts of steps are int32.
 
         Raises:
           TypeError, ValueError: `params` do not belong to this cell, or `batch_shape` is no tuple of sizes.
@@ -88,22 +89,19 @@ class RecurrentCell(abc.ABC):
 
     @abc.abstractmethod
     def advance(self, ready: Params, state: CellState, x: Array) -> tuple[CellState, Array]:
-        """`step` on prepared parameters, with nothing checked."""
+        """`step` on prepared parameters, for a loop whose arguments are known to fit."""
 
     def project(self, ready: Params, x: Array) -> Array:
         """`u = W x + b_x`: (..., F) -> (..., G·H)."""
-        u = x @ ready["input"]["kernel"]
-        bias = ready["input"].get("bias")
-        return u if bias is None else u + bias.reshape((1,) * (u.ndim - 1) + bias.shape)
+        return affine(ready["input"], x)
 
     def check_params(self, params: Params) -> None:
-        """Refuse parameters whose names or shapes are not this cell's."""
+        """Refuse parameters whose names or shapes are not this cell's, or whose dtypes differ."""
         _checks.names("params", params, ("input", "core"))
-        _checks.shapes("params['core']", params["core"], self.core.param_shapes())
-        expected = self.core.input_shapes(in_features=1)
-        _checks.names("params['input']", params["input"], expected)
+        _checks.arrays("params['core']", params["core"], self.core.param_shapes())
         # Any number of input features is allowed here; `check_inputs` compares it with the inputs.
-        _checks.shapes("params['input']", params["input"], self.core.input_shapes(_leading(params["input"]["kernel"])))
+        _checks.arrays("params['input']", params["input"], self.core.input_shapes(in_features=None))
+        _checks.one_dtype("params", params)
 
     def check_inputs(self, params: Params, x: Array, name: str, min_ndim: int) -> Array:
         """Refuse inputs or parameters that do not fit; return the inputs in the parameters' dtype."""
@@ -121,7 +119,7 @@ class RecurrentCell(abc.ABC):
         _checks.same_structure("state", state, jax.eval_shape(lambda ready: self.start(ready, batch_shape), ready))
 
     def start(self, ready: Params, batch_shape: tuple[int, ...]) -> CellState:
-        """`initial_state` on prepared parameters, with nothing checked."""
+        """`initial_state` on prepared parameters, for arguments that are known to fit."""
         dtype = ready["input"]["kernel"].dtype
         u = jnp.zeros((*batch_shape, self.core.drive_features), dtype)
         return CellState(self._initial_drive_state(u), self.core.initial_state(ready["core"], batch_shape, dtype))
@@ -131,16 +129,12 @@ class RecurrentCell(abc.ABC):
         """The state in front of the core before the first step, for projected inputs like `u`."""
 
 
-def _leading(kernel: Array) -> int:
-    return kernel.shape[0] if jnp.ndim(kernel) == 2 else 1
-
-
 @pytree_dataclass
 class Cell(RecurrentCell):
     """A recurrent cell: `u_t = W x_t + b_x`, `d_t = drive(u_t)`, `h_t = core(h_{t-1}, d_t)`.
 
     A cell is itself a pytree whose leaves are the drive's hyper-parameters: pass it through `jax.jit`, `jax.vmap` and
-    `jax.grad` as an argument. It holds no parameters; `init` makes them.
+    `jax.grad` as an argument, or make one from traced values inside. It holds no parameters; `init` makes them.
 
     Args:
       core: what recurs: `Elman`, `LSTM`, `GRU`, `Orthogonal`.

@@ -39,9 +39,9 @@ class Core(abc.ABC):
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of each parameter, by name."""
 
-    def input_shapes(self, in_features: int) -> dict[str, tuple[int, ...]]:
-        """The shape of each parameter of the input projection, by name."""
-        shapes: dict[str, tuple[int, ...]] = {"kernel": (in_features, self.drive_features)}
+    def input_shapes(self, in_features: int | None) -> dict[str, tuple[int | None, ...]]:
+        """The shape of each parameter of the input projection, by name; None stays where it was put."""
+        shapes: dict[str, tuple[int | None, ...]] = {"kernel": (in_features, self.drive_features)}
         return shapes | {"bias": (self.drive_features,)} if self.input_bias else shapes
 
     @abc.abstractmethod
@@ -80,8 +80,32 @@ class HiddenStateCore(Core):
         return HiddenState(jnp.zeros((*batch_shape, self.hidden_features), dtype))
 
 
+class SimpleCore(HiddenStateCore):
+    """A core of one gate: `h_t = σ(h_{t-1} @ kernel + bias + d_t)`, with the bias left out where there is none."""
+
+    num_gates: ClassVar[int] = 1
+    activation: str
+
+    def step(self, ready: Params, state: HiddenState, d: Array) -> tuple[HiddenState, Array]:
+        z = affine(ready, state.h) + d
+        if self.activation == "modrelu":
+            h = activations.modrelu(z, ready["modrelu_bias"])
+        else:
+            h = activations.ELEMENTWISE[self.activation](z)
+        return HiddenState(h), h
+
+    def modrelu_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of modReLU's own parameter, where that is the activation."""
+        return {"modrelu_bias": (self.hidden_features,)} if self.activation == "modrelu" else {}
+
+    def init_modrelu(self, key: Array, dtype: Any) -> Params:
+        """modReLU's parameter, uniform in (-0.01, 0.01), where that is the activation."""
+        shapes = self.modrelu_shapes()
+        return {name: jax.random.uniform(key, shape, dtype, -0.01, 0.01) for name, shape in shapes.items()}
+
+
 @pytree_dataclass
-class Elman(HiddenStateCore):
+class Elman(SimpleCore):
     """The paper's recurrent network: `h_t = σ(U h_{t-1} + b + d_t)`.
 
     Args:
@@ -107,26 +131,19 @@ class Elman(HiddenStateCore):
     hidden_features: int = static()
     activation: str = static(default="tanh")
 
-    num_gates: ClassVar[int] = 1
-
     def __post_init__(self) -> None:
         _check_hidden_features(self)
         _check_activation(self)
 
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         H = self.hidden_features
-        return {"kernel": (H, H), "bias": (H,)} | _modrelu_shapes(self.activation, H)
+        return {"kernel": (H, H), "bias": (H,)} | self.modrelu_shapes()
 
     def init(self, key: Array, dtype: Any = float) -> Params:
         kernel_key, modrelu_key = jax.random.split(key)
         H = self.hidden_features
-        return {"kernel": _orthogonal_gates(kernel_key, H, 1, dtype), "bias": jnp.zeros(H, dtype)} | _modrelu_init(
-            self.activation, modrelu_key, H, dtype
-        )
-
-    def step(self, ready: Params, state: HiddenState, d: Array) -> tuple[HiddenState, Array]:
-        h = _activate(self.activation, ready, recur(ready, state.h) + d)
-        return HiddenState(h), h
+        params = {"kernel": _orthogonal_gates(kernel_key, H, 1, dtype), "bias": jnp.zeros(H, dtype)}
+        return params | self.init_modrelu(modrelu_key, dtype)
 
 
 class LSTMState(NamedTuple):
@@ -168,7 +185,7 @@ class LSTM(Core):
 
     def __post_init__(self) -> None:
         _check_hidden_features(self)
-        set_fields(self, _finite_float, "forget_bias")
+        set_fields(self, _one_number, "forget_bias")
         _checks.choice("init_scheme", self.init_scheme, ("default", "released"))
 
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -188,11 +205,15 @@ class LSTM(Core):
         return {"kernel": _orthogonal(key, shape, dtype), "bias": self._forget_bias(dtype)}
 
     def initial_state(self, ready: Params, batch_shape: tuple[int, ...], dtype: Any) -> LSTMState:
-        zeros = jnp.zeros((*batch_shape, self.hidden_features), dtype)
-        return LSTMState(zeros, zeros)
+        shape = (*batch_shape, self.hidden_features)
+        return LSTMState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))  # two buffers: a caller may donate them
 
     def step(self, ready: Params, state: LSTMState, d: Array) -> tuple[LSTMState, Array]:
-        i, f, g, o = jnp.split(recur(ready, state.h) + d, 4, axis=-1)
+        return self.update(state, affine(ready, state.h) + d)
+
+    def update(self, state: LSTMState, gates: Array) -> tuple[LSTMState, Array]:
+        """The point-wise half of a step: gates (i, f, g, o) before their activations, (..., 4H) -> (new state, h_t)."""
+        i, f, g, o = jnp.split(gates, 4, axis=-1)
         c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
         h = jax.nn.sigmoid(o) * jnp.tanh(c)
         return LSTMState(c, h), h
@@ -245,7 +266,7 @@ class GRU(HiddenStateCore):
         return {"kernel": _orthogonal_gates(key, H, 3, dtype), "bias": jnp.zeros(3 * H, dtype)}
 
     def step(self, ready: Params, state: HiddenState, d: Array) -> tuple[HiddenState, Array]:
-        a_r, a_z, a_n = jnp.split(recur(ready, state.h), 3, axis=-1)
+        a_r, a_z, a_n = jnp.split(affine(ready, state.h), 3, axis=-1)
         d_r, d_z, d_n = jnp.split(d, 3, axis=-1)
         z = jax.nn.sigmoid(a_z + d_z)
         h = (1 - z) * jnp.tanh(d_n + jax.nn.sigmoid(a_r + d_r) * a_n) + z * state.h
@@ -253,7 +274,7 @@ class GRU(HiddenStateCore):
 
 
 @pytree_dataclass
-class Orthogonal(HiddenStateCore):
+class Orthogonal(SimpleCore):
     """A recurrent network with an orthogonal recurrent matrix: `h_t = σ(d_t + h_{t-1} B)`, `B = base · φ(skew(A))`.
 
     With the base left where it is, the identity, this is expRNN; with `rebase` called between optimiser steps it is DTRIV.
@@ -286,7 +307,6 @@ class Orthogonal(HiddenStateCore):
     mapping: str = static(default="expm")
     skew_init: str = static(default="henaff")
 
-    num_gates: ClassVar[int] = 1
     input_bias: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -297,13 +317,13 @@ class Orthogonal(HiddenStateCore):
 
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         H = self.hidden_features
-        return {"A": (H, H), "base": (H, H)} | _modrelu_shapes(self.activation, H)
+        return {"A": (H, H), "base": (H, H)} | self.modrelu_shapes()
 
     def init(self, key: Array, dtype: Any = float) -> Params:
         A_key, modrelu_key = jax.random.split(key)
         H = self.hidden_features
         A = orthogonal.SKEW_INITS[self.skew_init](A_key, H, dtype)
-        return {"A": A, "base": jnp.eye(H, dtype=dtype)} | _modrelu_init(self.activation, modrelu_key, H, dtype)
+        return {"A": A, "base": jnp.eye(H, dtype=dtype)} | self.init_modrelu(modrelu_key, dtype)
 
     def init_input(self, key: Array, in_features: int, dtype: Any = float) -> Params:
         shape = self.input_shapes(in_features)["kernel"]
@@ -311,27 +331,19 @@ class Orthogonal(HiddenStateCore):
 
     def prepare(self, params: Params) -> Params:
         kernel = orthogonal.orthogonal_matrix(params["A"], params["base"], self.mapping)
-        return {"kernel": kernel} | {name: params[name] for name in _modrelu_shapes(self.activation, 0)}
-
-    def step(self, ready: Params, state: HiddenState, d: Array) -> tuple[HiddenState, Array]:
-        h = _activate(self.activation, ready, d + state.h @ ready["kernel"])
-        return HiddenState(h), h
+        return {"kernel": kernel} | {name: params[name] for name in self.modrelu_shapes()}
 
     def rebase(self, params: Params, *, project: bool = False) -> Params:
-        """`momentum_rnn_jax.rebase` with this core's mapping."""
+        """`momentum_rnn_jax.rebase` with this core's mapping: the base moves to where the matrix is, and A to zero."""
+        _checks.arrays("params", params, self.param_shapes())
         return orthogonal.rebase(params, self.mapping, project=project)
 
 
-def recur(ready: Params, h: Array) -> Array:
-    """`h U + b`, (..., H) -> (..., G·H)."""
-    bias = ready["bias"]
-    return h @ ready["kernel"] + bias.reshape((1,) * (h.ndim - 1) + bias.shape)
-
-
-def _activate(activation: str, ready: Params, z: Array) -> Array:
-    if activation == "modrelu":
-        return activations.modrelu(z, ready["modrelu_bias"])
-    return activations.ELEMENTWISE[activation](z)
+def affine(params: Params, x: Array) -> Array:
+    """`x @ kernel + bias`, (..., in) -> (..., out); no bias where there is none."""
+    y = x @ params["kernel"]
+    bias = params.get("bias")
+    return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
 
 
 def _orthogonal_gates(key: Array, hidden_features: int, num_gates: int, dtype: Any) -> Array:
@@ -340,20 +352,9 @@ def _orthogonal_gates(key: Array, hidden_features: int, num_gates: int, dtype: A
     return jnp.concatenate([_orthogonal(k, shape, dtype) for k in jax.random.split(key, num_gates)], axis=1)
 
 
-def _orthogonal(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+def _orthogonal(key: Array, shape: tuple[Any, ...], dtype: Any) -> Array:
     wide = at_least_float32(dtype)  # there is no QR decomposition in 16 bits
     return jax.nn.initializers.orthogonal()(key, shape, wide).astype(dtype)
-
-
-def _modrelu_shapes(activation: str, hidden_features: int) -> dict[str, tuple[int, ...]]:
-    return {"modrelu_bias": (hidden_features,)} if activation == "modrelu" else {}
-
-
-def _modrelu_init(activation: str, key: Array, hidden_features: int, dtype: Any) -> Params:
-    return {
-        name: jax.random.uniform(key, shape, dtype, -0.01, 0.01)
-        for name, shape in _modrelu_shapes(activation, hidden_features).items()
-    }
 
 
 def _check_hidden_features(core: Core) -> None:
@@ -367,8 +368,8 @@ def _check_activation(core: Core) -> None:
     set_fields(core, lower, "activation")
 
 
-def _finite_float(name: str, value: Any) -> float:
-    number = _checks.number(name, value, low=-math.inf)
-    if not isinstance(number, float):
-        raise TypeError(f"{name} must be one number, got {value!r}.")
-    return number
+def _one_number(name: str, value: Any) -> float:
+    number = _checks.number(name, value, low=-math.inf, low_open=True)
+    if isinstance(number, jax.core.Tracer) or jnp.ndim(number):
+        raise TypeError(f"{name} must be one concrete number, got {value!r}.")
+    return float(number)

@@ -2,7 +2,8 @@
 
 A drive turns `u_t = W x_t + b_x` into the pre-activation `d_t` that a core adds to its recurrent term. It never sees the
 hidden state, so it can run over the whole sequence before the core starts. Every leaf of a drive's state begins with the
-batch shape of `u`, so a state can be indexed, stacked and reset example by example.
+batch shape of `u`, so a state can be indexed, stacked and reset example by example. Drives compute and remember in at least
+float32, because 16 bits cannot hold a decay such as 0.999 or add small steps to a large sum; `d` has the dtype of `u`.
 
 Hyper-parameters are pytree leaves: scalars, or arrays that broadcast against `u` (shape `(G·H,)` gives every unit of every
 gate its own). They are checked when the drive is constructed; a traced value has no value yet and cannot be checked.
@@ -15,7 +16,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax import Array
 
@@ -27,24 +27,41 @@ from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, static
 class Drive(abc.ABC):
     """What every drive does: `init`, one `step`, and `unroll` over a sequence that is known in advance.
 
-    A subclass defines `init` and `step`; `unroll` is then a scan of `step`. A drive is *linear* when `d` is a linear
-    function of the sequence of `u`: it then commutes with the projection, `drive(x) @ W = drive(x @ W)`, as long as its
-    hyper-parameters are scalars.
+    These three check their arguments, compute in at least float32 and give `d` the dtype of `u`. A subclass defines the
+    mathematics alone: `start` and `update`. It is *linear* when `d` is a linear function of the sequence of `u`: it then commutes
+    with the projection, `drive(x) @ W = drive(x @ W)`, as long as its hyper-parameters are scalars.
     """
 
     linear: ClassVar[bool] = False
 
-    @abc.abstractmethod
     def init(self, u: Array) -> Any:
-        """The state before the first step, for inputs like `u`, of shape (..., G·H)."""
+        """The state before the first step, for inputs like `u`, of shape (..., G·H), floating point."""
+        return self.start(_widen(u))
 
-    @abc.abstractmethod
     def step(self, state: Any, u: Array) -> tuple[Any, Array]:
-        """One time step: `(state, u_t) -> (new state, d_t)`, with `d_t` shaped like `u_t`, (..., G·H)."""
+        """One time step: `(state, u_t) -> (new state, d_t)`, with `d_t` like `u_t`, (..., G·H)."""
+        wide = _widen(u)
+        _checks.same_structure("state", state, jax.eval_shape(self.start, wide))
+        state, d = self.update(state, wide)
+        return state, d.astype(u.dtype)
 
     def unroll(self, state: Any, us: Array) -> tuple[Any, Array]:
-        """Every time step of `us`, of shape (time, ..., G·H): `(final state, ds)`, with `ds` shaped like `us`."""
+        """Every time step of `us`, of shape (time, ..., G·H): `(final state, ds)`, with `ds` like `us`."""
+        us = _checks.floating("us", us, min_ndim=2, layout="(time, ..., gates)")
         return jax.lax.scan(lambda state, u: self.step(state, u), state, us)
+
+    @abc.abstractmethod
+    def start(self, u: Array) -> Any:
+        """The state before the first step: a named tuple of zeros, each leaf with the leading axes of `u`."""
+
+    @abc.abstractmethod
+    def update(self, state: Any, u: Array) -> tuple[Any, Array]:
+        """The drive's equation: `(state, u_t) -> (new state, d_t)`, with nothing to check."""
+
+
+def _widen(u: Array) -> Array:
+    u = _checks.floating("u", u, min_ndim=1, layout="(..., gates)")
+    return u.astype(at_least_float32(u.dtype))
 
 
 class IdentityState(NamedTuple):
@@ -64,11 +81,10 @@ class Identity(Drive):
 
     linear: ClassVar[bool] = True
 
-    def init(self, u: Array) -> IdentityState:
-        _check_input(u)
+    def start(self, u: Array) -> IdentityState:
         return IdentityState()
 
-    def step(self, state: IdentityState, u: Array) -> tuple[IdentityState, Array]:
+    def update(self, state: IdentityState, u: Array) -> tuple[IdentityState, Array]:
         return state, u
 
     def unroll(self, state: IdentityState, us: Array) -> tuple[IdentityState, Array]:
@@ -81,17 +97,17 @@ class VelocityRecurrence(Drive):
     linear: ClassVar[bool] = True
 
     @abc.abstractmethod
-    def coefficients(self, state: Any, dtype: Any) -> tuple[Any, Any]:
+    def coefficients(self, state: Any) -> tuple[Any, Any]:
         """`(a_t, b_t)` of the step that comes after `state`, each a scalar or broadcastable against `u`."""
 
     @abc.abstractmethod
-    def advance(self, state: Any, velocity: Array) -> Any:
+    def next_state(self, state: Any, velocity: Array) -> Any:
         """The state after a step that ended with `velocity`."""
 
-    def step(self, state: Any, u: Array) -> tuple[Any, Array]:
-        a, b = self.coefficients(state, u.dtype)
+    def update(self, state: Any, u: Array) -> tuple[Any, Array]:
+        a, b = self.coefficients(state)
         velocity = align("mu", a, u) * state.velocity + align("step_size", b, u) * u
-        return self.advance(state, velocity), velocity
+        return self.next_state(state, velocity), velocity
 
 
 class MomentumState(NamedTuple):
@@ -130,14 +146,13 @@ class Momentum(VelocityRecurrence):
     def __post_init__(self) -> None:
         _check_hyperparameters(self, "mu", "step_size")
 
-    def init(self, u: Array) -> MomentumState:
-        _check_input(u)
+    def start(self, u: Array) -> MomentumState:
         return MomentumState(jnp.zeros_like(u))
 
-    def coefficients(self, state: MomentumState, dtype: Any) -> tuple[Any, Any]:
+    def coefficients(self, state: MomentumState) -> tuple[Any, Any]:
         return self.mu, self.step_size
 
-    def advance(self, state: MomentumState, velocity: Array) -> MomentumState:
+    def next_state(self, state: MomentumState, velocity: Array) -> MomentumState:
         return MomentumState(velocity)
 
 
@@ -156,7 +171,7 @@ class Nesterov(VelocityRecurrence):
     so sequences that start at different times can share a batch.
 
     Args:
-      step_size: step size s > 0, a scalar or broadcastable against the gates.
+      step_size: step size s > 0, a scalar or broadcastable against the gates. The default is the released code's for MNIST.
       restart: restart period F, an integer of at least 1 (static), or None for never. `restart=1` only scales the input.
 
     Raises:
@@ -180,21 +195,20 @@ class Nesterov(VelocityRecurrence):
         if self.restart is not None:
             set_fields(self, lambda name, value: _checks.integer(name, value, low=1), "restart")
 
-    def init(self, u: Array) -> NesterovState:
-        _check_input(u)
+    def start(self, u: Array) -> NesterovState:
         return NesterovState(jnp.zeros_like(u), jnp.zeros_like(u[..., 0], dtype=jnp.int32))
 
-    def coefficients(self, state: NesterovState, dtype: Any) -> tuple[Any, Any]:
-        return nesterov_momentum(state.steps, dtype), self.step_size
+    def coefficients(self, state: NesterovState) -> tuple[Any, Any]:
+        return nesterov_momentum(state.steps, state.velocity.dtype), self.step_size
 
-    def advance(self, state: NesterovState, velocity: Array) -> NesterovState:
+    def next_state(self, state: NesterovState, velocity: Array) -> NesterovState:
         return NesterovState(velocity, next_steps(state.steps, self.restart))
 
 
 def nesterov_momentum(steps: Array, dtype: Any) -> Array:
     """`(k-1)/(k+2)` for the step `k = steps + 1`, with a last axis of one; `steps` of shape (...) gives (..., 1)."""
-    k = jnp.expand_dims(steps, -1).astype(at_least_float32(dtype)) + 1  # bfloat16 cannot count past 256
-    return ((k - 1) / (k + 2)).astype(dtype)
+    k = jnp.expand_dims(steps, -1).astype(dtype) + 1
+    return (k - 1) / (k + 2)
 
 
 def next_steps(steps: Array, restart: int | None) -> Array:
@@ -217,18 +231,17 @@ class Adam(Drive):
 
     `eps` stands inside the square root, as in the released code. With the released 1e-16 a component of `u` that is exactly
     zero (a blank border of an image, before the bias has learnt) lets `d` reach 1e4 and its gradient 1e8: finite in
-    float32, but worth a larger `eps` or gradient clipping.
+    float32, but worth a larger `eps` or gradient clipping. In float16 such gradients overflow.
 
     Args:
       mu: momentum μ in [0, 1), a scalar or broadcastable against the gates.
       step_size: step size s > 0, likewise.
-      beta: second-moment decay β in [0, 1), likewise. The released code calls it `mus`.
-      eps: ε > 0, likewise.
+      beta: second-moment decay β in [0, 1), likewise.
+      eps: ε of at least 1e-30, likewise; gradients overflow float32 below that.
         The defaults are the released code's for MNIST.
 
     Raises:
       TypeError, ValueError: an argument is not a real number, or outside its range. Traced values are not checked.
-        `init` refuses an `eps` that rounds to zero in the dtype of `u` (1e-16 does in float16).
 
     Source: MomentumRNN, arXiv 2006.06919; agrees with the released code to rounding.
 
@@ -247,12 +260,10 @@ class Adam(Drive):
     def __post_init__(self) -> None:
         _check_hyperparameters(self, "mu", "step_size", "beta", "eps")
 
-    def init(self, u: Array) -> AdamState:
-        _check_input(u)
-        _check_eps(self.eps, u)
+    def start(self, u: Array) -> AdamState:
         return AdamState(jnp.zeros_like(u), jnp.zeros_like(u))
 
-    def step(self, state: AdamState, u: Array) -> tuple[AdamState, Array]:
+    def update(self, state: AdamState, u: Array) -> tuple[AdamState, Array]:
         velocity = align("mu", self.mu, u) * state.velocity + align("step_size", self.step_size, u) * u
         second_moment, scale = _root_mean_square(self.beta, self.eps, state.second_moment, u)
         return AdamState(velocity, second_moment), velocity / scale
@@ -273,7 +284,7 @@ class RMSProp(Drive):
     Args:
       step_size: step size s > 0, a scalar or broadcastable against the gates.
       beta: second-moment decay β in [0, 1), likewise.
-      eps: ε > 0, likewise.
+      eps: ε of at least 1e-30, likewise.
         The defaults are the released code's for MNIST.
 
     Raises:
@@ -295,12 +306,10 @@ class RMSProp(Drive):
     def __post_init__(self) -> None:
         _check_hyperparameters(self, "step_size", "beta", "eps")
 
-    def init(self, u: Array) -> RMSPropState:
-        _check_input(u)
-        _check_eps(self.eps, u)
+    def start(self, u: Array) -> RMSPropState:
         return RMSPropState(jnp.zeros_like(u))
 
-    def step(self, state: RMSPropState, u: Array) -> tuple[RMSPropState, Array]:
+    def update(self, state: RMSPropState, u: Array) -> tuple[RMSPropState, Array]:
         second_moment, scale = _root_mean_square(self.beta, self.eps, state.second_moment, u)
         return RMSPropState(second_moment), align("step_size", self.step_size, u) * u / scale
 
@@ -311,7 +320,9 @@ class OptaxDrive(Drive):
 
     `u_t` of one example, of shape (G·H,), is handed over as the gradient; the update that comes back is the drive. Use the
     `scale_by_…` transformations: optimisers such as `optax.sgd` also flip the sign. There are neither parameters nor a loss
-    to hand over, so transformations that need them are refused.
+    to hand over, so transformations that need them are refused. Every example starts from the same state, so one that draws
+    random numbers draws the same for all. optax's transformations are seldom differentiated through; some (`scale_by_radam`)
+    have gradients that are not finite.
 
     The transformation is static, and two calls of the same optax factory compare unequal: build it once and keep it, or
     each new one recompiles. `optax.inject_hyperparams` turns its hyper-parameters into state.
@@ -339,29 +350,27 @@ class OptaxDrive(Drive):
             raise TypeError(f"tx must be an optax.GradientTransformation, got {self.tx!r}.")
         probe = jax.ShapeDtypeStruct((2,), jnp.float32)
         try:
-            jax.eval_shape(lambda u: self._update(u, self._init(u)), probe)
+            jax.eval_shape(lambda u: self._update_one(self._start_one(u), u), probe)
         except Exception as error:  # whatever a third party's transformation raises, the cause is kept
             raise ValueError(
                 f"tx must work on a gradient alone, without parameters or a loss; {type(error).__name__} from optax: {error}"
             ) from error
 
-    def init(self, u: Array) -> Any:
-        _check_input(u)
-        return _per_example(self._init, u.ndim - 1)(jnp.zeros_like(u))
+    def start(self, u: Array) -> Any:
+        return _per_example(self._start_one, u.ndim - 1)(jnp.zeros_like(u))
 
-    def step(self, state: Any, u: Array) -> tuple[Any, Array]:
-        d, state = _per_example(self._update, u.ndim - 1)(u, state)
-        return state, d
+    def update(self, state: Any, u: Array) -> tuple[Any, Array]:
+        return _per_example(self._update_one, u.ndim - 1)(state, u)
 
-    def _init(self, u: Array) -> Any:
+    def _start_one(self, u: Array) -> Any:
         with _standard_promotion():
             return jax.tree.map(jnp.asarray, self.tx.init(u))
 
-    def _update(self, u: Array, state: Any) -> tuple[Array, Any]:
+    def _update_one(self, state: Any, u: Array) -> tuple[Any, Array]:
         with _standard_promotion():
             d, new = self.tx.update(u, state, None)
         # A scan needs dtypes to stay as they were; some transformations promote theirs.
-        return d.astype(u.dtype), jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), new, state)
+        return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), new, state), d.astype(u.dtype)
 
 
 @contextlib.contextmanager
@@ -385,7 +394,15 @@ def _root_mean_square(beta: Any, eps: Any, second_moment: Array, u: Array) -> tu
 
 
 def align(name: str, hyperparameter: Any, u: Array) -> Array:
-    """A hyper-parameter in the dtype of `u`, with leading axes of one so that it broadcasts against `u`."""
+    """A hyper-parameter in the dtype of `u`, with leading axes of one so that it broadcasts against `u`.
+
+    Raises:
+      ValueError: its shape does not broadcast against that of `u`; the message names it.
+
+    >>> import jax.numpy as jnp, momentum_rnn_jax as mr
+    >>> mr.align("mu", jnp.array([0.1, 0.9]), jnp.ones((5, 2))).shape
+    (1, 2)
+    """
     array = jnp.asarray(hyperparameter).astype(u.dtype)
     padded = (1,) * (u.ndim - array.ndim) + array.shape
     if array.ndim > u.ndim or any(p not in (1, n) for p, n in zip(padded, u.shape, strict=True)):
@@ -395,23 +412,13 @@ def align(name: str, hyperparameter: Any, u: Array) -> Array:
     return array if array.ndim == 0 else array.reshape(padded)
 
 
-_HALF_OPEN_UNIT, _POSITIVE = {"low": 0.0, "high": 1.0}, {"low": 0.0, "low_open": True}
 _RANGES: dict[str, dict[str, Any]] = {
-    "mu": _HALF_OPEN_UNIT,
-    "beta": _HALF_OPEN_UNIT,
-    "step_size": _POSITIVE,
-    "eps": _POSITIVE,
+    "mu": {"low": 0.0, "high": 1.0},
+    "beta": {"low": 0.0, "high": 1.0},
+    "step_size": {"low": 0.0, "low_open": True},
+    "eps": {"low": 1e-30},
 }
 
 
 def _check_hyperparameters(drive: Drive, *names: str) -> None:
     set_fields(drive, lambda name, value: _checks.number(name, value, **_RANGES[name]), *names)
-
-
-def _check_input(u: Array) -> None:
-    _checks.floating("u", u, min_ndim=1, layout="(..., gates)")
-
-
-def _check_eps(eps: Any, u: Array) -> None:
-    if not isinstance(eps, jax.core.Tracer) and not np.all(np.asarray(eps).astype(u.dtype) > 0):
-        raise ValueError(f"eps must be positive in {u.dtype}, got {eps!r}, which rounds to zero there.")

@@ -7,7 +7,9 @@ arrays.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from momentum_rnn_jax import _checks
@@ -35,7 +37,7 @@ def from_released(name: str, arrays: Arrays, **hyper: Any) -> tuple[RecurrentCel
         "h2h.weight" (4H, H), "h2h.bias" (4H,); the language-model code's "weight_ih", "bias_ih", "weight_hh", "bias_hh".
         Orthogonal: "input_kernel.weight" (H, F), "recurrent_kernel.A" (H, H), "nonlinearity.b" (H,), and
         "recurrent_kernel.base" (H, H), the identity unless given.
-      **hyper: by their released names, those that the cell has: `mu`, `epsilon` (the step size), `beta`, `restart` (0 for
+      **hyper: those that the cell has of `mu`, `epsilon` (the released name of the step size), `beta` and `restart` (0 for
         never). A zero for one that the cell does not have is accepted.
 
     Returns:
@@ -54,9 +56,15 @@ def from_released(name: str, arrays: Arrays, **hyper: Any) -> tuple[RecurrentCel
     (3, 8)
     """
     _checks.choice("name", name, _RELEASED)
-    layout, make = _RELEASED[name]
-    params, hidden_features = layout(arrays)
-    return make(hidden_features, _ReleasedHyper(name, hyper)), params
+    core, drive, ours = _RELEASED[name]
+    if core is Orthogonal:
+        params, hidden_features = _orthogonal_params(arrays)
+    else:
+        params, hidden_features = _lstm_params(arrays, _LSTM_CELL if "ptb" in name else _LINEAR_LAYERS)
+    values = _hyperparameters(name, hyper, ours)
+    if drive is ReleasedNesterovLSTM:
+        return ReleasedNesterovLSTM(core(hidden_features), **values), params
+    return Cell(core(hidden_features), drive(**values)), params
 
 
 def from_torch_lstm(arrays: Arrays, drive: Drive = Identity()) -> tuple[Cell, Params]:
@@ -82,7 +90,7 @@ def from_torch_lstm(arrays: Arrays, drive: Drive = Identity()) -> tuple[Cell, Pa
     >>> again == cell, bool((same["input"]["kernel"] == params["input"]["kernel"]).all())
     (True, True)
     """
-    params, hidden_features = _lstm_params(_TORCH_LSTM)(arrays)
+    params, hidden_features = _lstm_params(arrays, _TORCH_LSTM)
     return Cell(LSTM(hidden_features), drive), params
 
 
@@ -105,94 +113,67 @@ def to_torch_lstm(params: Params) -> dict[str, Array]:
     }
 
 
-Layout = Callable[[Arrays], tuple[Params, int]]
-
-
-def _lstm_params(names: tuple[str, str, str, str]) -> Layout:
-    def convert(arrays: Arrays) -> tuple[Params, int]:
-        _checks.names("arrays", arrays, names)
-        kernel, bias, recurrent_kernel, recurrent_bias = (arrays[name] for name in names)
-        F, H = _last_axis(names[0], kernel), _last_axis(names[2], recurrent_kernel)
-        _checks.shapes("arrays", arrays, dict(zip(names, [(4 * H, F), (4 * H,), (4 * H, H), (4 * H,)], strict=True)))
-        params = {
-            "input": {"kernel": jnp.asarray(kernel).T, "bias": jnp.asarray(bias)},
-            "core": {"kernel": jnp.asarray(recurrent_kernel).T, "bias": jnp.asarray(recurrent_bias)},
-        }
-        return params, H
-
-    return convert
-
-
-def _orthogonal_params(arrays: Arrays) -> tuple[Params, int]:
-    required = ("input_kernel.weight", "recurrent_kernel.A", "nonlinearity.b")
-    _checks.names("arrays", arrays, required, optional=("recurrent_kernel.base",))
-    A = jnp.asarray(arrays["recurrent_kernel.A"])
-    H, F = _last_axis(required[1], A), _last_axis(required[0], arrays[required[0]])
-    arrays = {"recurrent_kernel.base": jnp.eye(H, dtype=A.dtype), **arrays}
-    _checks.shapes("arrays", arrays, {**dict.fromkeys(arrays, (H, H)), required[0]: (H, F), required[2]: (H,)})
-    params = {
-        "input": {"kernel": jnp.asarray(arrays["input_kernel.weight"]).T},
-        "core": {
-            "A": A,
-            "base": jnp.asarray(arrays["recurrent_kernel.base"]),
-            "modrelu_bias": jnp.asarray(arrays["nonlinearity.b"]),
-        },
-    }
+def _lstm_params(arrays: Arrays, names: tuple[str, str, str, str]) -> tuple[Params, int]:
+    _checks.names("arrays", arrays, names)
+    F, H = _last_axis(arrays, names[0]), _last_axis(arrays, names[2])
+    _checks.arrays("arrays", arrays, dict(zip(names, [(4 * H, F), (4 * H,), (4 * H, H), (4 * H,)], strict=True)))
+    kernel, bias, recurrent_kernel, recurrent_bias = (jnp.asarray(arrays[name]) for name in names)
+    params = {"input": {"kernel": kernel.T, "bias": bias}, "core": {"kernel": recurrent_kernel.T, "bias": recurrent_bias}}
     return params, H
 
 
-def _last_axis(name: str, array: Any) -> int:
-    if jnp.ndim(array) != 2:
-        raise ValueError(f"arrays[{name!r}] must have shape (out, in), got {jnp.shape(array)}.")
-    return jnp.shape(array)[1]
+def _orthogonal_params(arrays: Arrays) -> tuple[Params, int]:
+    kernel, A, base, bias = "input_kernel.weight", "recurrent_kernel.A", "recurrent_kernel.base", "nonlinearity.b"
+    _checks.names("arrays", arrays, (kernel, A, bias), optional=(base,))
+    F, H = _last_axis(arrays, kernel), _last_axis(arrays, A)
+    arrays = {base: jnp.eye(H, dtype=arrays[A].dtype), **arrays}
+    _checks.arrays("arrays", arrays, {kernel: (H, F), A: (H, H), base: (H, H), bias: (H,)})
+    ours = {name: jnp.asarray(array) for name, array in arrays.items()}
+    core = {"A": ours[A], "base": ours[base], "modrelu_bias": ours[bias]}
+    return {"input": {"kernel": ours[kernel].T}, "core": core}, H
 
 
-class _ReleasedHyper:
-    """The released hyper-parameters of one cell; each maker takes what it needs, and nothing else may have been given."""
-
-    def __init__(self, cell: str, given: dict[str, Any]):
-        self.cell, self.given = cell, given
-
-    def take(self, **ours: str) -> dict[str, Any]:
-        """`take(step_size="epsilon")` gives `{"step_size": the released epsilon}`."""
-        missing = sorted(set(ours.values()) - set(self.given))
-        surplus = {name: value for name, value in self.given.items() if name not in ours.values()}
-        unknown = sorted(set(surplus) - {"mu", "epsilon", "beta", "restart"})
-        unused = sorted(name for name in set(surplus) - set(unknown) if surplus[name] != 0)
-        if missing or unknown or unused:
-            wrong = [f"lacks {missing}"] * bool(missing) + [f"has no use for {unknown + unused}"] * bool(unknown + unused)
-            raise ValueError(
-                f"hyper must have {sorted(ours.values())} for {self.cell!r}, got {sorted(self.given)}: it {' and '.join(wrong)}."
-            )
-        values = {name: self.given[released] for name, released in ours.items()}
-        if "restart" in values:
-            values["restart"] = _checks.integer("restart", values["restart"], low=0) or None
-        return values
+def _last_axis(arrays: Arrays, name: str) -> int:
+    array = _checks.floating(f"arrays[{name!r}]", arrays[name], min_ndim=2, layout="(out, in)")
+    return array.shape[-1]
 
 
-def _with_drive(core: Callable[[int], Any], drive: type[Drive], **ours: str) -> Callable[[int, _ReleasedHyper], Cell]:
-    return lambda hidden_features, hyper: Cell(core(hidden_features), drive(**hyper.take(**ours)))
+def _hyperparameters(cell: str, given: Mapping[str, Any], ours: Mapping[str, str]) -> dict[str, Any]:
+    """Our names and values for the released hyper-parameters; none may be missing, and none be there for nothing."""
+    missing = sorted(set(ours.values()) - set(given))
+    surplus = {name: value for name, value in given.items() if name not in ours.values()}
+    unused = sorted(
+        name for name, value in surplus.items() if name not in ("mu", "epsilon", "beta", "restart") or not _is_zero(value)
+    )
+    if missing or unused:
+        wrong = [f"lacks {missing}"] * bool(missing) + [f"has no use for {unused}"] * bool(unused)
+        raise ValueError(f"hyper must have {sorted(ours.values())} for {cell!r}, got {sorted(given)}: it {' and '.join(wrong)}.")
+    values = {name: given[released] for name, released in ours.items()}
+    if "restart" in values:
+        values["restart"] = _checks.integer("restart", values["restart"], low=0) or None
+    return values
 
 
-def _released_nesterov(hidden_features: int, hyper: _ReleasedHyper) -> ReleasedNesterovLSTM:
-    return ReleasedNesterovLSTM(LSTM(hidden_features), **hyper.take(**_NESTEROV))
+def _is_zero(value: Any) -> bool:
+    return not isinstance(value, jax.core.Tracer) and np.ndim(value) == 0 and value == 0
 
 
 _MOMENTUM = {"mu": "mu", "step_size": "epsilon"}
-_ADAM = _MOMENTUM | {"beta": "beta"}
+_ADAM = {"mu": "mu", "step_size": "epsilon", "beta": "beta"}
 _RMSPROP = {"step_size": "epsilon", "beta": "beta"}
 _NESTEROV = {"step_size": "epsilon", "restart": "restart"}
 
-_RELEASED: dict[str, tuple[Layout, Callable[[int, _ReleasedHyper], RecurrentCell]]] = {
-    "lstm": (_lstm_params(_LINEAR_LAYERS), _with_drive(LSTM, Identity)),
-    "momentum_lstm": (_lstm_params(_LINEAR_LAYERS), _with_drive(LSTM, Momentum, **_MOMENTUM)),
-    "adam_lstm": (_lstm_params(_LINEAR_LAYERS), _with_drive(LSTM, Adam, **_ADAM)),
-    "rmsprop_lstm": (_lstm_params(_LINEAR_LAYERS), _with_drive(LSTM, RMSProp, **_RMSPROP)),
-    "nesterov_lstm_ptb": (_lstm_params(_LSTM_CELL), _with_drive(LSTM, Nesterov, **_NESTEROV)),
-    "nesterov_lstm_ptb_norestart": (_lstm_params(_LSTM_CELL), _with_drive(LSTM, Nesterov, **_NESTEROV)),
-    "nesterov_lstm_mnist": (_lstm_params(_LINEAR_LAYERS), _released_nesterov),
-    "orthogonal_rnn": (_orthogonal_params, _with_drive(Orthogonal, Identity)),
-    "momentum_orthogonal_rnn": (_orthogonal_params, _with_drive(Orthogonal, Momentum, **_MOMENTUM)),
-    "adam_orthogonal_rnn": (_orthogonal_params, _with_drive(Orthogonal, Adam, **_ADAM)),
-    "nesterov_orthogonal_rnn": (_orthogonal_params, _with_drive(Orthogonal, Nesterov, **_NESTEROV)),
+# The core, what stands in front of it, and our names of the released hyper-parameters.
+_RELEASED: dict[str, tuple[Callable[..., Any], Callable[..., Any], dict[str, str]]] = {
+    "lstm": (LSTM, Identity, {}),
+    "momentum_lstm": (LSTM, Momentum, _MOMENTUM),
+    "adam_lstm": (LSTM, Adam, _ADAM),
+    "rmsprop_lstm": (LSTM, RMSProp, _RMSPROP),
+    "nesterov_lstm_ptb": (LSTM, Nesterov, _NESTEROV),
+    "nesterov_lstm_ptb_norestart": (LSTM, Nesterov, _NESTEROV),
+    "nesterov_lstm_mnist": (LSTM, ReleasedNesterovLSTM, _NESTEROV),
+    "orthogonal_rnn": (Orthogonal, Identity, {}),
+    "momentum_orthogonal_rnn": (Orthogonal, Momentum, _MOMENTUM),
+    "adam_orthogonal_rnn": (Orthogonal, Adam, _ADAM),
+    "nesterov_orthogonal_rnn": (Orthogonal, Nesterov, _NESTEROV),
 }

@@ -97,3 +97,30 @@ adam_dtriv = _constructor("adam_dtriv", Orthogonal, Adam)
 rmsprop_dtriv = _constructor("rmsprop_dtriv", Orthogonal, RMSProp)
 nesterov_dtriv = _constructor("nesterov_dtriv", Orthogonal, Nesterov)
 scheduled_restart_dtriv = _constructor("scheduled_restart_dtriv", Orthogonal, Nesterov, restart=2)
+
+__all__ = [
+    "adam_dtriv",
+    "adam_gru",
+    "adam_lstm",
+    "adam_rnn",
+    "dtriv",
+    "gru",
+    "lstm",
+    "momentum_dtriv",
+    "momentum_gru",
+    "momentum_lstm",
+    "momentum_rnn",
+    "nesterov_dtriv",
+    "nesterov_gru",
+    "nesterov_lstm",
+    "nesterov_rnn",
+    "rmsprop_dtriv",
+    "rmsprop_gru",
+    "rmsprop_lstm",
+    "rmsprop_rnn",
+    "rnn",
+    "scheduled_restart_dtriv",
+    "scheduled_restart_gru",
+    "scheduled_restart_lstm",
+    "scheduled_restart_rnn",
+]

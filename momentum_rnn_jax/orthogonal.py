@@ -58,6 +58,8 @@ def orthogonal_matrix(A: Array, base: Array, mapping: str = "expm") -> Array:
     [[0.0, 1.0], [-1.0, 0.0]]
     """
     _checks.choice("mapping", mapping, MAPS)
+    size = jnp.shape(A)[-1:] * 2
+    _checks.arrays("params", {"A": A, "base": base}, {"A": size, "base": size})
     wide = at_least_float32(A.dtype)
     rotation = MAPS[mapping](skew(A.astype(wide)))
     return (jax.lax.stop_gradient(base).astype(wide) @ rotation).astype(A.dtype)
@@ -74,8 +76,10 @@ def nearest_orthogonal(B: Array) -> Array:
     return (U @ Vt).astype(B.dtype)
 
 
-def rebase(params: Mapping[str, Array], mapping: str = "expm", *, project: bool = False) -> dict[str, Array]:
+def rebase(params: Mapping[str, Array], mapping: str, *, project: bool = False) -> dict[str, Array]:
     """Move the base to where the matrix is now, `base ← base · φ(skew(A))`, `A ← 0`: the network computes the same.
+
+    A core's own `core.rebase(params)` is this with the core's mapping.
 
     Call it between optimiser steps, every K of them, and with `project=True` now and then (the released code: every 100th
     time) to take away the rounding errors that have piled up in the base. The moments that an optimiser keeps for `A` stay as
@@ -89,12 +93,16 @@ def rebase(params: Mapping[str, Array], mapping: str = "expm", *, project: bool 
     Returns:
       New parameters; the other entries are passed on.
 
+    Raises:
+      TypeError, ValueError: an entry is missing, or is no square matrix (use `jax.vmap` for a stack of them), or `mapping` is
+        unknown.
+
     Source: DTRIV, arXiv 1909.09501.
 
     >>> import jax, momentum_rnn_jax as mr
     >>> core = mr.Orthogonal(4)
     >>> params = core.init(jax.random.key(0))
-    >>> moved = mr.rebase(params)
+    >>> moved = mr.rebase(params, core.mapping)
     >>> bool(abs(moved["A"]).max() == 0), bool(abs(moved["base"] - core.prepare(params)["kernel"]).max() < 1e-6)
     (True, True)
     """

@@ -1,22 +1,14 @@
 """The Nesterov LSTM of the released MNIST and TIMIT code: the one cell whose velocity contains the hidden state."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
-import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, static
+from momentum_rnn_jax._pytree import pytree_dataclass, static
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
-from momentum_rnn_jax.cores import LSTM, recur
-from momentum_rnn_jax.drives import Nesterov, align, nesterov_momentum, next_steps
-
-
-class LookAheadState(NamedTuple):
-    """`velocity`: y_t, (..., 4H). `steps`: taken since the start or the last restart, (...), int32."""
-
-    velocity: Array
-    steps: Array
+from momentum_rnn_jax.cores import LSTM, affine
+from momentum_rnn_jax.drives import Nesterov, NesterovState, align, nesterov_momentum, next_steps
 
 
 @pytree_dataclass
@@ -32,9 +24,10 @@ class ReleasedNesterovLSTM(RecurrentCell):
       step_size: s > 0, a scalar or broadcastable against the gates.
       restart: restart period F, an integer of at least 1 (static), or None for never.
 
-    State: `CellState(LookAheadState(velocity, steps), LSTMState(c, h))`. Parameters, shapes and errors as in `Cell`.
+    State: `CellState(NesterovState(velocity, steps), LSTMState(c, h))`, with y_t for the velocity. Parameters, shapes and
+    errors as in `Cell`.
 
-    Source: the released PyTorch code of MomentumRNN, agrees to rounding.
+    Source: the released PyTorch code of MomentumRNN; agrees to rounding.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> cell = mr.ReleasedNesterovLSTM(mr.LSTM(8), step_size=0.9, restart=40)
@@ -48,23 +41,23 @@ class ReleasedNesterovLSTM(RecurrentCell):
     step_size: Any = 1.0
     restart: int | None = static(default=None)
 
-    why_stepwise: ClassVar[str | None] = (
+    why_stepwise: ClassVar[str] = (
         "the velocity of ReleasedNesterovLSTM contains the hidden state, so it cannot be computed ahead of the recurrence"
     )
 
     def __post_init__(self) -> None:
         _checks.instance("core", self.core, LSTM)
         checked = Nesterov(self.step_size, self.restart)
-        set_fields(self, lambda name, _: getattr(checked, name), "step_size", "restart")
+        object.__setattr__(self, "step_size", checked.step_size)
+        object.__setattr__(self, "restart", checked.restart)
 
     def advance(self, ready: Params, state: CellState, x: Array) -> tuple[CellState, Array]:
-        core, previous = ready["core"], state.drive
-        u = self.project(ready, x)
-        u = align("step_size", self.step_size, u) * u
-        velocity = recur(core, state.core.h) - u
-        look_ahead = nesterov_momentum(previous.steps, u.dtype) * (velocity - previous.velocity)
-        core_state, h = self.core.step(core, state.core, look_ahead - u)
-        return CellState(LookAheadState(velocity, next_steps(previous.steps, self.restart)), core_state), h
+        previous, wide = state.drive.velocity, state.drive.velocity.dtype
+        u = self.project(ready, x).astype(wide)
+        y = affine(ready["core"], state.core.h).astype(wide) - align("step_size", self.step_size, u) * u
+        gates = y + nesterov_momentum(state.drive.steps, wide) * (y - previous)
+        core_state, h = self.core.update(state.core, gates.astype(x.dtype))
+        return CellState(NesterovState(y, next_steps(state.drive.steps, self.restart)), core_state), h
 
-    def _initial_drive_state(self, u: Array) -> LookAheadState:
-        return LookAheadState(jnp.zeros_like(u), jnp.zeros_like(u[..., 0], dtype=jnp.int32))
+    def _initial_drive_state(self, u: Array) -> NesterovState:
+        return Nesterov().init(u)

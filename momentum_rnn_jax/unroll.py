@@ -24,7 +24,7 @@ def unroll(
       method: how, never what: every method gives the same outputs, states and gradients to rounding.
         "stepwise": a `jax.lax.scan` of the cell's step, the reference.
         "hoisted": the projection and the drive for all time steps at once, then a scan of the core alone.
-        "auto": "hoisted" where it exists, else "stepwise".
+        "auto": "hoisted" where it exists, else "stepwise". Under `jax.jit`, make it static: `static_argnames="method"`.
 
     Returns:
       The final state, and hs, (time, ..., H), in the parameters' dtype.
@@ -46,7 +46,7 @@ def unroll(
     """
     _checks.instance("cell", cell, RecurrentCell)
     _checks.choice("method", method, METHODS)
-    if method == "hoisted" and cell.why_stepwise:
+    if method == "hoisted" and not isinstance(cell, Cell):
         raise ValueError(f"method must be 'stepwise' or 'auto' for this cell: {cell.why_stepwise}.")
     xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
     ready = cell.prepare(params)
@@ -54,9 +54,9 @@ def unroll(
         state = cell.start(ready, xs.shape[1:-1])
     else:
         cell.check_state(ready, state, xs.shape[1:-1])
-    if method == "stepwise" or not isinstance(cell, Cell):
-        return _stepwise(cell, ready, xs, state)
-    return _hoisted(cell, ready, xs, state)
+    if method != "stepwise" and isinstance(cell, Cell):
+        return _hoisted(cell, ready, xs, state)
+    return _stepwise(cell, ready, xs, state)
 
 
 def _stepwise(cell: RecurrentCell, ready: Params, xs: Array, state: CellState) -> tuple[CellState, Array]:

@@ -24,11 +24,8 @@ CORES = {
     "gru": mr.GRU(HIDDEN),
     "orthogonal": mr.Orthogonal(HIDDEN, mapping="cayley"),  # its maps have tests of their own; this one compiles quickly
 }
-PAIRS = [(drive, core) for drive in DRIVES for core in CORES]
-
-
-def cell(drive: str, core: str) -> mr.Cell:
-    return mr.Cell(CORES[core], DRIVES[drive])
+CELLS = {f"{drive}-{core}": mr.Cell(CORES[core], DRIVES[drive]) for drive in DRIVES for core in CORES}
+CELLS |= {"released_nesterov": mr.ReleasedNesterovLSTM(mr.LSTM(HIDDEN), step_size=0.7, restart=3)}
 
 
 def problem(cell, dtype=float, time=TIME, batch=(BATCH,)):
@@ -43,7 +40,7 @@ def problem(cell, dtype=float, time=TIME, batch=(BATCH,)):
 
     def state_entry(leaf):  # positive: some of them are second moments
         if jnp.issubdtype(leaf.dtype, jnp.integer):
-            return jnp.full(leaf.shape, 2, leaf.dtype)
+            return jnp.arange(leaf.size, dtype=leaf.dtype).reshape(leaf.shape)  # every example is at a step of its own
         return jnp.asarray(random.uniform(0.1, 0.6, leaf.shape), leaf.dtype)
 
     params = jax.tree.map(param, jax.eval_shape(lambda: cell.init(jax.random.key(0), FEATURES, dtype)))

@@ -42,15 +42,11 @@ def test_the_activations_tested_are_all_there_are():
 
 @pytest.mark.parametrize("name", activations.NAMES)
 def test_elman_and_orthogonal_equations(float64, name):
-    ready, state, d, new, h = one_step(mr.Elman(H, activation=name))
-    z = state.h @ ready["kernel"] + ready["bias"] + d
-    expected = ACTIVATIONS[name](z) if name != "modrelu" else np.sign(z) * np.maximum(np.abs(z) + ready["modrelu_bias"], 0)
-    assert_close((new.h, h), (expected, expected), 1e-13)
-
-    ready, state, d, new, h = one_step(mr.Orthogonal(H, activation=name))
-    z = state.h @ ready["kernel"] + d
-    expected = ACTIVATIONS[name](z) if name != "modrelu" else np.sign(z) * np.maximum(np.abs(z) + ready["modrelu_bias"], 0)
-    assert_close((new.h, h), (expected, expected), 1e-13)
+    for core in (mr.Elman(H, activation=name), mr.Orthogonal(H, activation=name)):
+        ready, state, d, new, h = one_step(core)
+        z = state.h @ ready["kernel"] + ready.get("bias", 0) + d
+        expected = ACTIVATIONS[name](z) if name != "modrelu" else np.sign(z) * np.maximum(np.abs(z) + ready["modrelu_bias"], 0)
+        assert_close((new.h, h), (expected, expected), 1e-13)
 
 
 def test_lstm_equation(float64):
@@ -89,6 +85,28 @@ def test_released_lstm_init(float64):
     assert_close(params["core"]["kernel"], np.eye(H, 4 * H), 0)
     W = params["input"]["kernel"]
     assert_close(W @ W.T, np.eye(3), 1e-12)
+
+
+def test_released_orthogonal_init(float64):
+    params = mr.dtriv(400, skew_init="cayley").init(jax.random.key(0), 50)
+    assert np.std(params["input"]["kernel"]) == pytest.approx(np.sqrt(2 / 50), rel=0.02)  # Kaiming
+    bias = np.asarray(params["core"]["modrelu_bias"])
+    assert 0.009 < np.abs(bias).max() < 0.01
+    assert abs(bias.mean()) < 0.001
+    assert_close(params["core"]["base"], np.eye(400), 0)
+
+
+def test_the_default_input_kernel_has_variance_one_over_fan_in(float64):
+    for cell in (mr.rnn(300), mr.lstm(100), mr.gru(100)):
+        params = cell.init(jax.random.key(0), 50)
+        assert np.std(params["input"]["kernel"]) == pytest.approx(np.sqrt(1 / 50), rel=0.02)
+
+
+def test_input_and_core_are_drawn_from_different_keys(float64):
+    cell, key = mr.lstm(H), jax.random.key(0)
+    params = cell.init(key, 3)
+    input_key, core_key = jax.random.split(key)
+    assert_close(params, {"input": cell.core.init_input(input_key, 3), "core": cell.core.init(core_key)}, 0)
 
 
 def test_default_lstm_init_keeps_the_forget_bias_out_of_the_drive(float64):
@@ -138,7 +156,7 @@ class TestOrthogonal:
     def test_cayley_init_rotates_by_angles_in_a_quarter_circle_under_the_cayley_map(self, float64):
         A = orthogonal.cayley(jax.random.key(0), 400)
         B = np.asarray(orthogonal.cayley_map(orthogonal.skew(A)))
-        angles = np.arctan2(-np.diag(B, 1)[::2] * -1, np.diag(B)[::2])
+        angles = np.arctan2(np.diag(B, 1)[::2], np.diag(B)[::2])
         assert angles.min() > 0
         assert angles.max() < np.pi / 2
         assert np.mean(angles) == pytest.approx(np.pi / 4, rel=0.1)
@@ -161,7 +179,7 @@ class TestOrthogonal:
     def test_projection_is_scipys_polar_factor(self, float64):
         assert_close(orthogonal.nearest_orthogonal(jnp.asarray(self.A)), scipy.linalg.polar(self.A)[0], 1e-12)
         off = {"A": jnp.zeros((5, 5)), "base": jnp.asarray(self.A)}
-        assert_close(mr.rebase(off, project=True)["base"], scipy.linalg.polar(self.A)[0], 1e-12)
+        assert_close(mr.rebase(off, "expm", project=True)["base"], scipy.linalg.polar(self.A)[0], 1e-12)
 
     @pytest.mark.parametrize("mapping", orthogonal.MAPS)
     def test_gradients_of_the_maps_agree_with_finite_differences(self, float64, mapping):
@@ -183,7 +201,12 @@ class TestOrthogonal:
 
     def test_rebase_refuses_other_parameters(self):
         with pytest.raises(ValueError, match=r"params must have the entries \['A', 'base'\]; it lacks"):
-            mr.rebase(mr.LSTM(3).init(jax.random.key(0)))
+            mr.rebase(mr.LSTM(3).init(jax.random.key(0)), "expm")
+        stacked = jax.vmap(mr.Orthogonal(3).init)(jax.random.split(jax.random.key(0), 3))
+        with pytest.raises(ValueError, match=r"params\['A'\] must have shape \(3, 3\), got \(3, 3, 3\)"):
+            mr.rebase(stacked, "expm")
+        with pytest.raises(ValueError, match=r"params\['A'\] must have shape \(4, 4\), got \(3, 3\)"):
+            mr.Orthogonal(4).rebase(mr.Orthogonal(3).init(jax.random.key(0)))
         with pytest.raises(ValueError, match="mapping must be one of 'expm', 'cayley', got 'exp'"):
             mr.rebase(mr.Orthogonal(3).init(jax.random.key(0)), "exp")
 
@@ -204,6 +227,7 @@ def test_modrelu_and_its_gradient_are_zero_at_zero():
         (lambda: mr.Elman(8, activation="tahn"), ValueError, "activation must be one of 'tanh'.*got 'tahn'"),
         (lambda: mr.Elman(8, activation=jnp.tanh), ValueError, "activation must be one of"),
         (lambda: mr.LSTM(8, forget_bias="1"), TypeError, "forget_bias must be a real number"),
+        (lambda: mr.LSTM(8, forget_bias=-float("inf")), ValueError, "forget_bias must be in"),
         (lambda: mr.LSTM(8, forget_bias=float("nan")), ValueError, "forget_bias must be in"),
         (lambda: mr.LSTM(8, init_scheme="torch"), ValueError, "init_scheme must be one of 'default', 'released', got 'torch'"),
         (lambda: mr.Orthogonal(8, mapping="exp"), ValueError, "mapping must be one of 'expm', 'cayley', got 'exp'"),

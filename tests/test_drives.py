@@ -15,6 +15,11 @@ def run(drive, us):
     return drive.unroll(drive.init(us[0]), us)
 
 
+def step(drive, u):
+    """One step from the initial state for three features and no batch."""
+    return drive.step(drive.init(jnp.ones(3)), u)
+
+
 @pytest.fixture
 def us(float64):
     return jnp.asarray(np.random.default_rng(0).normal(size=(12, 3, 5)))
@@ -86,16 +91,23 @@ def test_nesterov_equation(us, restart):
         k = 1 if k == restart else k + 1
 
 
-def test_nesterov_restarted_at_every_step_only_scales(us):
-    assert_close(run(mr.Nesterov(0.7, restart=1), us)[1], 0.7 * us, 1e-15)
-
-
-def test_nesterov_counts_past_what_bfloat16_can():
+def test_nesterov_counts_past_what_bfloat16_can_hold():
     steps = jnp.array([1000], jnp.int32)
-    state = mr.NesterovState(jnp.ones((1, 1), jnp.bfloat16), steps)
+    state = mr.NesterovState(jnp.ones((1, 1)), steps)
     state, d = mr.Nesterov(1.0).step(state, jnp.zeros((1, 1), jnp.bfloat16))
     assert state.steps.tolist() == [1001]
     assert d.tolist() == [[float(jnp.bfloat16(1000 / 1003))]]
+
+
+@pytest.mark.parametrize(
+    "drive", [mr.Momentum(mu=0.999), mr.Adam(beta=0.999), mr.RMSProp(beta=0.999), mr.Nesterov()], ids=lambda d: type(d).__name__
+)
+def test_bfloat16_keeps_decays_that_it_cannot_hold(drive):
+    """0.999 rounds to 1 in bfloat16, and small steps are lost in large sums; drives compute in float32."""
+    us = jnp.full((600, 1), 0.5, jnp.bfloat16)
+    d, expected = run(drive, us)[1], run(drive, us.astype(jnp.float32))[1]
+    assert d.dtype == jnp.bfloat16
+    assert jnp.abs(d.astype(jnp.float32) / expected - 1).max() <= 2**-8
 
 
 def test_mu_per_unit(us):
@@ -182,12 +194,17 @@ def test_blank_borders_stay_finite_in_float32(drive):
         (lambda: mr.Momentum(0.6, 0.0), ValueError, r"step_size must be in \(0, inf\), got 0.0"),
         (lambda: mr.Momentum(0.6, float("inf")), ValueError, r"step_size must be in \(0, inf\), got inf"),
         (lambda: mr.Adam(0.6, 0.6, 1.0), ValueError, r"beta must be in \[0, 1\), got 1.0"),
-        (lambda: mr.Adam(0.6, 0.6, 0.9, eps=0.0), ValueError, r"eps must be in \(0, inf\), got 0.0"),
+        (lambda: mr.Adam(0.6, 0.6, 0.9, eps=0.0), ValueError, r"eps must be in \[1e-30, inf\), got 0.0"),
+        (lambda: mr.Momentum(0.99999999999, 0.6), ValueError, r"mu must be in \[0, 1\), got 0.99999999999"),  # 1 in float32
         (lambda: mr.RMSProp(-1.0, 0.9), ValueError, r"step_size must be in \(0, inf\), got -1.0"),
         (lambda: mr.Nesterov(1.0, restart=0), ValueError, "restart must be an integer of at least 1, got 0"),
         (lambda: mr.Nesterov(1.0, restart=2.5), TypeError, "restart must be an integer of at least 1, got 2.5"),
         (lambda: mr.Momentum(0.6, 0.6).init(jnp.ones(3, jnp.int32)), TypeError, "u must have a floating-point dtype, got int32"),
-        (lambda: mr.Adam().init(jnp.ones(3, jnp.float16)), ValueError, "eps must be positive in float16, got 1e-16"),
+        (lambda: step(mr.Momentum(), jnp.ones(3, jnp.int32)), TypeError, "u must have a floating-point dtype, got int32"),
+        (lambda: step(mr.Identity(), [1.0, 2.0, 3.0]), TypeError, r"u must be an array of shape \(..., gates\), got \[1.0"),
+        (lambda: step(mr.Adam(), jnp.ones((2, 3))), ValueError, r"state.velocity must be float32 of shape \(2, 3\), got"),
+        (lambda: run(mr.Nesterov(), jnp.ones((4, 3), jnp.int32)), TypeError, "u must have a floating-point dtype"),
+        (lambda: mr.RMSProp().unroll(mr.RMSProp().init(jnp.ones(3)), jnp.ones(3)), ValueError, r"us must have shape \(time"),
         (lambda: run(mr.Momentum(np.full(3, 0.5)), jnp.ones((2, 4))), ValueError, r"mu must be a scalar or broadcast"),
         (lambda: run(mr.Adam(eps=np.full((2, 2, 4), 0.5)), jnp.ones((2, 4))), ValueError, r"eps must be a scalar or broadcast"),
     ],

@@ -1,5 +1,6 @@
 """Laws that hold for every drive in front of every core."""
 
+import dataclasses
 import functools
 import inspect
 
@@ -11,9 +12,10 @@ import pytest
 
 import momentum_rnn_jax as mr
 from momentum_rnn_jax import named
-from tests.registry import CORES, DRIVES, HIDDEN, PAIRS, assert_close, cell, problem, split_floats
+from tests.registry import CELLS, CORES, DRIVES, HIDDEN, assert_close, problem, split_floats
 
-every_pair = pytest.mark.parametrize(("drive", "core"), PAIRS)
+every_cell = pytest.mark.parametrize("name", CELLS)
+WITH_HYPERPARAMETERS = [name for name, cell in CELLS.items() if jax.tree.leaves(cell)]
 
 
 def public(base):
@@ -24,20 +26,38 @@ def public(base):
     }
 
 
-def test_every_public_drive_and_core_is_in_the_registry():
+def test_every_public_drive_core_and_cell_is_in_the_registry():
+    assert {type(cell) for cell in CELLS.values()} == public(mr.RecurrentCell)
     assert {type(drive) for drive in DRIVES.values()} == public(mr.Drive)
     assert {type(core) for core in CORES.values()} == public(mr.Core)
 
 
+NAMED = {
+    name: function
+    for name, function in vars(named).items()
+    if inspect.isfunction(function) and not name.startswith("_") and getattr(mr, name, None) is function
+}
+
+
 def test_every_pair_of_a_drive_and_a_core_has_a_name():
-    cells = [
-        function(HIDDEN)
-        for name, function in vars(named).items()
-        if inspect.isfunction(function) and not name.startswith("_") and getattr(mr, name, None) is function
-    ]
-    pairs = {(type(c.core), type(c.drive)) for c in cells}
+    pairs = {(type(c.core), type(c.drive)) for c in (function(HIDDEN) for function in NAMED.values())}
     assert pairs == {(core, drive) for core in public(mr.Core) for drive in public(mr.Drive) - {mr.OptaxDrive}}
-    assert len(cells) == len(pairs) + len(public(mr.Core))  # scheduled restarts are Nesterov's second name
+    restarting = {name for name in NAMED if name.startswith("scheduled_restart_")}
+    assert len(NAMED) == len(pairs) + len(restarting)
+    assert len(restarting) == len(public(mr.Core))
+    assert all(NAMED[name](HIDDEN).drive.restart == 2 for name in restarting)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_named_cell_hands_every_argument_on(name):
+    other = {"mu": 0.11, "step_size": 0.22, "beta": 0.33, "eps": 0.44, "restart": 5}
+    other |= {"activation": "relu", "mapping": "cayley", "skew_init": "cayley", "forget_bias": 2.5, "init_scheme": "released"}
+    parameters = [p for p in inspect.signature(NAMED[name]).parameters if p != "hidden_features"]
+    made = NAMED[name](7, **{p: other[p] for p in parameters})
+    assert made.core.hidden_features == 7
+    got = {p: getattr(made.drive, p, None) or getattr(made.core, p, None) for p in parameters}
+    assert got == {p: other[p] for p in parameters}
+    assert set(parameters) == {f.name for part in (made.core, made.drive) for f in dataclasses.fields(part)} - {"hidden_features"}
 
 
 @functools.partial(jax.jit, static_argnames=("combine", "method"))
@@ -47,9 +67,9 @@ def weighted_output(floats, combine, weights, method):
     return jnp.sum(hs * weights) + sum(jnp.sum(leaf) for leaf in split_floats(state)[0]), (state, hs)
 
 
-@every_pair
-def test_hoisted_equals_stepwise_in_values_and_all_gradients(float64, drive, core):
-    c = cell(drive, core)
+@pytest.mark.parametrize("name", [name for name, cell in CELLS.items() if not cell.why_stepwise])
+def test_hoisted_equals_stepwise_in_values_and_all_gradients(float64, name):
+    c = CELLS[name]
     params, xs, state, weights = problem(c)
     floats, combine = split_floats((c, params, xs, state))
     run = jax.value_and_grad(weighted_output, has_aux=True)
@@ -57,9 +77,9 @@ def test_hoisted_equals_stepwise_in_values_and_all_gradients(float64, drive, cor
     assert_close(run(floats, combine, weights, "hoisted"), reference, rtol=1e-10)
 
 
-@every_pair
-def test_stepwise_is_a_python_loop_of_step(float64, drive, core):
-    c = cell(drive, core)
+@every_cell
+def test_stepwise_is_a_python_loop_of_step(float64, name):
+    c = CELLS[name]
     params, xs, state, _ = problem(c, time=3)
     final, hs = mr.unroll(c, params, xs, state, method="stepwise")
     step = jax.jit(c.step)
@@ -69,9 +89,9 @@ def test_stepwise_is_a_python_loop_of_step(float64, drive, core):
     assert_close(final, state, rtol=1e-12)
 
 
-@every_pair
-def test_chunks_with_the_state_handed_on_equal_the_whole(float64, drive, core):
-    c = cell(drive, core)
+@every_cell
+def test_chunks_with_the_state_handed_on_equal_the_whole(float64, name):
+    c = CELLS[name]
     params, xs, state, _ = problem(c)
     run = jax.jit(functools.partial(mr.unroll, c))
     whole = run(params, xs, state)
@@ -82,9 +102,9 @@ def test_chunks_with_the_state_handed_on_equal_the_whole(float64, drive, core):
     assert_close((state, jnp.concatenate(pieces)), whole, rtol=1e-12)
 
 
-@every_pair
-def test_batch_of_one_no_batch_and_two_batch_axes_equal_rows_of_a_batch(float64, drive, core):
-    c = cell(drive, core)
+@every_cell
+def test_batch_of_one_no_batch_and_two_batch_axes_equal_rows_of_a_batch(float64, name):
+    c = CELLS[name]
     params, xs, state, _ = problem(c, time=3)
     run = jax.jit(functools.partial(mr.unroll, c))
     final, hs = run(params, xs, state)
@@ -96,29 +116,42 @@ def test_batch_of_one_no_batch_and_two_batch_axes_equal_rows_of_a_batch(float64,
     assert_close(run(params, xs[:, None], two[0]), (two[1], hs[:, None]), rtol=1e-12)
 
 
-@every_pair
-def test_without_a_state_the_initial_state_is_used(float64, drive, core):
-    c = cell(drive, core)
+@every_cell
+def test_the_state_may_be_donated(name):
+    c = CELLS[name]
+    params, xs, _, _ = problem(c)
+    state = c.initial_state(params, (xs.shape[1],))
+    step = jax.jit(c.step, donate_argnums=1)
+    for x in xs[:2]:
+        state, h = step(params, state, x)
+    assert jnp.isfinite(h).all()
+
+
+@every_cell
+def test_without_a_state_the_initial_state_is_used(float64, name):
+    c = CELLS[name]
     params, xs, _, _ = problem(c, time=3)
     run = jax.jit(functools.partial(mr.unroll, c))
     assert_close(run(params, xs), run(params, xs, c.initial_state(params, (xs.shape[1],))), rtol=1e-14)
 
 
-@every_pair
+@every_cell
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-@pytest.mark.parametrize("method", ["stepwise", "hoisted"])
-def test_dtype_is_kept(drive, core, dtype, method):
-    c = cell(drive, core)
+@pytest.mark.parametrize("method", ["stepwise", "auto"])
+def test_dtype_is_kept(name, dtype, method):
+    c = CELLS[name]
     params, xs, state, _ = problem(c, dtype)
     final, hs = jax.eval_shape(functools.partial(mr.unroll, c, method=method), params, xs, state)
     assert hs.dtype == dtype
+    assert {leaf.dtype for leaf in jax.tree.leaves(final.core)} == {jnp.dtype(dtype)}
+    assert {leaf.dtype for leaf in jax.tree.leaves(final.drive)} <= {jnp.dtype(jnp.float32), jnp.dtype(jnp.int32)}
     assert jax.tree.map(lambda leaf: leaf.dtype, final) == jax.tree.map(lambda leaf: leaf.dtype, state)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(dtype)}
 
 
-@every_pair
-def test_bfloat16_is_float32_to_its_own_precision(drive, core):
-    c = cell(drive, core)
+@every_cell
+def test_bfloat16_is_float32_to_its_own_precision(name):
+    c = CELLS[name]
     params, xs, state, _ = problem(c, jnp.bfloat16)
     run = jax.jit(functools.partial(mr.unroll, c))
     wide = jax.tree.map(lambda x: x.astype(jnp.float32) if x.dtype == jnp.bfloat16 else x, (params, xs, state))
@@ -127,11 +160,10 @@ def test_bfloat16_is_float32_to_its_own_precision(drive, core):
     assert error <= 0.05 * jnp.abs(expected).max()  # 8 bits: 0.4 % at each of a dozen roundings
 
 
-@pytest.mark.parametrize("core", CORES)
-@pytest.mark.parametrize("drive", [name for name in DRIVES if jax.tree.leaves(DRIVES[name])])
+@pytest.mark.parametrize("name", WITH_HYPERPARAMETERS)
 class TestHyperparametersAreLeaves:
-    def test_gradients_agree_with_finite_differences(self, float64, drive, core):
-        c = cell(drive, core)
+    def test_gradients_agree_with_finite_differences(self, float64, name):
+        c = CELLS[name]
         params, xs, state, weights = problem(c)
         leaves, structure = jax.tree.flatten(c)
 
@@ -147,25 +179,25 @@ class TestHyperparametersAreLeaves:
             difference = (loss(at.at[i].add(eps)) - loss(at.at[i].add(-eps))) / (2 * eps)
             assert abs(gradient[i] - difference) <= 1e-6 * max(1.0, abs(difference)), structure
 
-    def test_vmap_over_them_equals_a_loop(self, float64, drive, core):
-        c = cell(drive, core)
+    def test_vmap_over_them_equals_a_loop(self, float64, name):
+        c = CELLS[name]
         params, xs, _, _ = problem(c)
         cells = [jax.tree.map(lambda leaf, scale=scale: scale * leaf, c) for scale in (0.2, 0.7, 1.0)]
         stacked = jax.tree.map(lambda *leaves: jnp.array(leaves), *cells)
         run = jax.jit(lambda cell: mr.unroll(cell, params, xs)[1])
         assert_close(jax.vmap(run)(stacked), jnp.stack([run(cell) for cell in cells]), rtol=1e-12)
 
-    def test_changing_them_does_not_retrace(self, drive, core):
-        c = cell(drive, core)
+    def test_changing_them_does_not_retrace(self, name):
+        c = CELLS[name]
         params, xs, _, _ = problem(c)
         chex.clear_trace_counter()
         run = jax.jit(chex.assert_max_traces(lambda cell: mr.unroll(cell, params, xs)[1], n=1))
         first = run(c)
         assert not np.array_equal(first, run(jax.tree.map(lambda leaf: 0.5 * leaf, c)))
 
-    def test_one_value_per_unit_equals_the_scalar_when_all_are_the_same(self, float64, drive, core):
-        c = cell(drive, core)
+    def test_one_value_per_unit_equals_the_scalar_when_all_are_the_same(self, float64, name):
+        c = CELLS[name]
         params, xs, state, _ = problem(c)
         per_unit = jax.tree.map(lambda leaf: jnp.full(c.core.drive_features, leaf), c)
-        for method in ("stepwise", "hoisted"):
+        for method in ("stepwise", "auto"):
             assert_close(mr.unroll(per_unit, params, xs, state, method), mr.unroll(c, params, xs, state, method), rtol=1e-12)
