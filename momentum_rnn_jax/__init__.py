@@ -19,7 +19,7 @@ from momentum_rnn_jax.drives import (
     RMSPropState,
     align,
 )
-from momentum_rnn_jax.interop import from_released, from_torch_lstm, to_torch_lstm
+from momentum_rnn_jax.interop import from_flax, from_released, from_torch, from_torch_lstm, to_torch_lstm
 from momentum_rnn_jax.named import *
 from momentum_rnn_jax.orthogonal import rebase
 from momentum_rnn_jax.released_nesterov import ReleasedNesterovLSTM
@@ -52,7 +52,9 @@ __all__ = [
     "RecurrentCell",
     "ReleasedNesterovLSTM",
     "align",
+    "from_flax",
     "from_released",
+    "from_torch",
     "from_torch_lstm",
     "interop",
     "orthogonal",

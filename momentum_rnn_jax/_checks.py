@@ -105,6 +105,24 @@ def floating(name: str, value: Any, *, min_ndim: int, layout: str) -> jax.Array:
     return jnp.asarray(value)
 
 
+def mask(name: str, value: Any, shape: tuple[int, ...]) -> None:
+    """A boolean array of exactly this shape."""
+    if not isinstance(value, np.ndarray | jax.Array) or value.dtype != jnp.bool_ or value.shape != shape:
+        raise ValueError(f"{name} must be a boolean array of shape {shape}, got {describe(value)}.")
+
+
+def lengths(name: str, value: Any, shape: tuple[int, ...], longest: int) -> None:
+    """An integer array of exactly this shape, with values from 0 to `longest`."""
+    is_array = isinstance(value, np.ndarray | jax.Array)
+    if not is_array or not jnp.issubdtype(value.dtype, jnp.integer) or value.shape != shape:
+        raise ValueError(f"{name} must be an integer array of shape {shape}, got {describe(value)}.")
+    if isinstance(value, jax.core.Tracer):
+        return
+    values = np.asarray(value)
+    if np.any((values < 0) | (values > longest)):
+        raise ValueError(f"{name} must be from 0 to the sequence's {longest} steps, got {values.tolist()}.")
+
+
 def names(name: str, value: Any, expected: Iterable[str], optional: Iterable[str] = ()) -> Mapping[str, Any]:
     """A mapping with exactly the expected names, and possibly the optional ones."""
     expected, optional = set(expected), set(optional)
@@ -127,14 +145,18 @@ def arrays(name: str, value: Any, expected: Mapping[str, tuple[int | None, ...]]
             raise ValueError(f"{name}[{entry!r}] must have shape {wanted}, got {array.shape}.")
 
 
+def same_tree(name: str, value: Any, expected: Any) -> None:
+    """A pytree with the structure of `expected`."""
+    got_tree: Any = jax.tree.structure(value)
+    if got_tree != jax.tree.structure(expected):
+        raise ValueError(f"{name} must be {outline(expected)}, got {outline(value)}.")
+
+
 def same_structure(name: str, value: Any, expected: Any) -> None:
     """A pytree with the structure, shapes and dtypes of `expected` (arrays or `jax.ShapeDtypeStruct`s)."""
-    got_tree: Any
-    got_leaves, got_tree = jax.tree_util.tree_flatten_with_path(value)
-    want_leaves, want_tree = jax.tree_util.tree_flatten_with_path(expected)
-    if got_tree != want_tree:
-        raise ValueError(f"{name} must be {outline(expected)}, got {outline(value)}.")
-    for (path, got), (_, want) in zip(got_leaves, want_leaves, strict=True):
+    same_tree(name, value, expected)
+    leaves = zip(jax.tree_util.tree_leaves_with_path(value), jax.tree.leaves(expected), strict=True)
+    for (path, got), want in leaves:
         if jnp.shape(got) != want.shape or jnp.result_type(got) != want.dtype:
             where = f"{name}{jax.tree_util.keystr(path)}"
             raise ValueError(f"{where} must be {describe(want)}, got {describe(got)}.")

@@ -12,16 +12,28 @@ import momentum_rnn_jax as mr
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGE = ROOT / "momentum_rnn_jax"
 
-# From the bottom up: a module imports from the rows above its own, never from its own row or below.
+# From the bottom up: a module imports from the rows above its own, never from its own row or below. A folder's `__init__` goes by
+# the folder's name.
 LAYERS = [
     {"_checks", "_dtypes", "_pytree"},
     {"activations", "drives", "orthogonal"},
     {"cores"},
     {"cell"},
     {"named", "released_nesterov", "unroll"},
-    {"interop"},
+    {"interop._files", "interop._layout"},
+    {"interop.flax", "interop.released", "interop.torch"},
+    {"interop", "layer"},
     {"__init__"},
+    {"linen", "nnx"},  # they import neither each other nor, being optional to import, are imported
 ]
+
+
+def module_name(path):
+    name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
 
 
 def imported(path):
@@ -36,24 +48,25 @@ def imported(path):
 
 
 def test_every_module_has_a_layer():
-    assert {path.stem for path in PACKAGE.glob("*.py")} == set().union(*LAYERS)
+    assert set(MODULES) == set().union(*LAYERS)
 
 
 @pytest.mark.parametrize("layer", range(len(LAYERS)))
 def test_imports_point_one_way(layer):
     below = set().union(*LAYERS[:layer])
     for module in LAYERS[layer]:
-        names = list(imported(PACKAGE / f"{module}.py"))
-        ours = {name.split(".")[1] for name in names if name.startswith("momentum_rnn_jax.")}
-        assert {name for name in ours if (PACKAGE / f"{name}.py").exists()} <= below
+        names = list(imported(MODULES[module]))
+        ours = {name.removeprefix("momentum_rnn_jax.") for name in names if name.startswith("momentum_rnn_jax.")}
+        assert ours & set(MODULES) <= below, module
         assert not any(name.split(".")[0] in ("experiments", "benchmarks", "tests") for name in names)
 
 
 def test_the_package_needs_only_its_declared_dependencies():
     allowed = {"jax", "flax", "optax", "numpy", "momentum_rnn_jax"}  # numpy comes with jax
-    standard = {"abc", "collections", "contextlib", "dataclasses", "inspect", "math", "operator", "typing"}
-    for path in PACKAGE.glob("*.py"):
-        assert {name.split(".")[0] for name in imported(path)} <= allowed | standard, path
+    optional = {"interop._files": {"safetensors"}}
+    standard = {"abc", "collections", "contextlib", "dataclasses", "inspect", "math", "operator", "os", "pathlib", "re", "typing"}
+    for module, path in MODULES.items():
+        assert {name.split(".")[0] for name in imported(path)} <= allowed | standard | optional.get(module, set()), module
 
 
 def public():
@@ -72,7 +85,7 @@ STATES = [name for name, value in public() if issubclass(type(value), type) and 
 PROTOCOLS = ["Core", "Drive", "RecurrentCell"]
 
 
-@pytest.mark.parametrize("name", [name for name, _ in public() if name not in STATES + PROTOCOLS + ["to_torch_lstm"]])
+@pytest.mark.parametrize("name", [name for name, _ in public() if name not in STATES + PROTOCOLS])
 def test_every_public_name_has_an_example(name):
     assert doctest.DocTestFinder(recurse=False).find(getattr(mr, name), name)[0].examples
 

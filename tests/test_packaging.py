@@ -26,7 +26,7 @@ def test_the_wheel_holds_the_package_alone_and_imports_elsewhere(tmp_path):
     files = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in files} == {"momentum_rnn_jax", f"momentum_rnn_jax-{mr.__version__}.dist-info"}
     assert "momentum_rnn_jax/py.typed" in files
-    modules = {f"momentum_rnn_jax/{path.name}" for path in (ROOT / "momentum_rnn_jax").glob("*.py")}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "momentum_rnn_jax").rglob("*.py")}
     assert modules == {name for name in files if name.endswith(".py")}
 
     site = tmp_path / "site"

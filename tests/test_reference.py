@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax.interop import _RELEASED
+from momentum_rnn_jax.interop.released import _RELEASED
 from tests.registry import assert_close
 
 RECORDS = {path.stem: path for path in sorted((pathlib.Path(__file__).parent / "reference" / "released").glob("*.npz"))}

@@ -1,8 +1,4 @@
-"""Weights from elsewhere: the paper's released PyTorch code and `torch.nn.LSTM`. Arrays go in, never files or pickles.
-
-PyTorch keeps kernels as (out, in); here they are (in, out), so they are transposed. Everything is differentiable in the
-arrays.
-"""
+"""The weights of the paper's released PyTorch cells. Arrays go in, never files or pickles."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,20 +6,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from momentum_rnn_jax import _checks
 from momentum_rnn_jax.cell import Cell, Params, RecurrentCell
 from momentum_rnn_jax.cores import LSTM, Orthogonal
-from momentum_rnn_jax.drives import Adam, Drive, Identity, Momentum, Nesterov, RMSProp
+from momentum_rnn_jax.drives import Adam, Identity, Momentum, Nesterov, RMSProp
+from momentum_rnn_jax.interop._layout import Arrays, gated_params, gated_shapes, last_axis
 from momentum_rnn_jax.released_nesterov import ReleasedNesterovLSTM
 
-Arrays = Mapping[str, Any]
-
-# Where a released LSTM keeps the input's kernel and bias, and the recurrent ones.
-_LINEAR_LAYERS = ("x2h.weight", "x2h.bias", "h2h.weight", "h2h.bias")
-_LSTM_CELL = ("weight_ih", "bias_ih", "weight_hh", "bias_hh")
-_TORCH_LSTM = ("weight_ih_l0", "bias_ih_l0", "weight_hh_l0", "bias_hh_l0")
+# Where a released LSTM keeps the input's kernel and the recurrent one, and their biases.
+_LINEAR_LAYERS = ("x2h.weight", "h2h.weight", "x2h.bias", "h2h.bias")
+_LSTM_CELL = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def from_released(name: str, arrays: Arrays, **hyper: Any) -> tuple[RecurrentCell, Params]:
@@ -67,75 +60,22 @@ def from_released(name: str, arrays: Arrays, **hyper: Any) -> tuple[RecurrentCel
     return Cell(core(hidden_features), drive(**values)), params
 
 
-def from_torch_lstm(arrays: Arrays, drive: Drive = Identity()) -> tuple[Cell, Params]:
-    """A cell with the weights of a one-layer, one-directional `torch.nn.LSTM`; a drive may be put in front of it.
-
-    Args:
-      arrays: the state dict as arrays: "weight_ih_l0" (4H, F), "weight_hh_l0" (4H, H), "bias_ih_l0" (4H,),
-        "bias_hh_l0" (4H,).
-      drive: `Identity()` computes what PyTorch computes.
-
-    Returns:
-      `(cell, params)`, differentiable in `arrays`.
-
-    Raises:
-      TypeError, ValueError: a missing or unknown array (another layer's, a projection's), or one of the wrong shape.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html
-
-    >>> import jax, momentum_rnn_jax as mr
-    >>> cell = mr.lstm(2)
-    >>> params = cell.init(jax.random.key(0), in_features=3)
-    >>> again, same = mr.from_torch_lstm(mr.to_torch_lstm(params))
-    >>> again == cell, bool((same["input"]["kernel"] == params["input"]["kernel"]).all())
-    (True, True)
-    """
-    params, hidden_features = _lstm_params(arrays, _TORCH_LSTM)
-    return Cell(LSTM(hidden_features), drive), params
-
-
-def to_torch_lstm(params: Params) -> dict[str, Array]:
-    """The inverse of `from_torch_lstm`: the parameters of an `LSTM` cell under PyTorch's names, in PyTorch's layout.
-
-    Raises:
-      TypeError, ValueError: `params` are not those of an `LSTM` cell.
-    """
-    _checks.names("params", params, ("input", "core"))
-    for part in ("input", "core"):
-        _checks.names(f"params[{part!r}]", params[part], ("kernel", "bias"))
-    Cell(LSTM(jnp.shape(params["core"]["kernel"])[0])).check_params(params)
-    kernel, bias, recurrent_kernel, recurrent_bias = _TORCH_LSTM
-    return {
-        kernel: params["input"]["kernel"].T,
-        recurrent_kernel: params["core"]["kernel"].T,
-        bias: params["input"]["bias"],
-        recurrent_bias: params["core"]["bias"],
-    }
-
-
 def _lstm_params(arrays: Arrays, names: tuple[str, str, str, str]) -> tuple[Params, int]:
     _checks.names("arrays", arrays, names)
-    F, H = _last_axis(arrays, names[0]), _last_axis(arrays, names[2])
-    _checks.arrays("arrays", arrays, dict(zip(names, [(4 * H, F), (4 * H,), (4 * H, H), (4 * H,)], strict=True)))
-    kernel, bias, recurrent_kernel, recurrent_bias = (jnp.asarray(arrays[name]) for name in names)
-    params = {"input": {"kernel": kernel.T, "bias": bias}, "core": {"kernel": recurrent_kernel.T, "bias": recurrent_bias}}
-    return params, H
+    F, H = (last_axis("arrays", arrays, name) for name in names[:2])
+    _checks.arrays("arrays", arrays, gated_shapes(names, F, H, LSTM.num_gates))
+    return gated_params(arrays, names), H
 
 
 def _orthogonal_params(arrays: Arrays) -> tuple[Params, int]:
     kernel, A, base, bias = "input_kernel.weight", "recurrent_kernel.A", "recurrent_kernel.base", "nonlinearity.b"
     _checks.names("arrays", arrays, (kernel, A, bias), optional=(base,))
-    F, H = _last_axis(arrays, kernel), _last_axis(arrays, A)
+    F, H = (last_axis("arrays", arrays, name) for name in (kernel, A))
     arrays = {base: jnp.eye(H, dtype=arrays[A].dtype), **arrays}
     _checks.arrays("arrays", arrays, {kernel: (H, F), A: (H, H), base: (H, H), bias: (H,)})
     ours = {name: jnp.asarray(array) for name, array in arrays.items()}
     core = {"A": ours[A], "base": ours[base], "modrelu_bias": ours[bias]}
     return {"input": {"kernel": ours[kernel].T}, "core": core}, H
-
-
-def _last_axis(arrays: Arrays, name: str) -> int:
-    array = _checks.floating(f"arrays[{name!r}]", arrays[name], min_ndim=2, layout="(out, in)")
-    return array.shape[-1]
 
 
 def _hyperparameters(cell: str, given: Mapping[str, Any], ours: Mapping[str, str]) -> dict[str, Any]:
