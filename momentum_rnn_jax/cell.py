@@ -83,9 +83,10 @@ class RecurrentCell(abc.ABC):
         self.check_state(ready, state, x.shape[:-1])
         return self.advance(ready, state, x)
 
-    def prepare(self, params: Params) -> Params:
-        """What `advance` needs of the parameters: the input's, and the core's after `core.prepare`."""
-        return {"input": params["input"], "core": self.core.prepare(params["core"])}
+    def prepare(self, params: Params, dtype: Any = None) -> Params:
+        """What `advance` needs: the input's parameters, and the core's after `core.prepare`, in `dtype` if that is given."""
+        ready = {"input": params["input"], "core": self.core.prepare(params["core"])}
+        return ready if dtype is None else jax.tree.map(lambda leaf: leaf.astype(dtype), ready)
 
     @abc.abstractmethod
     def advance(self, ready: Params, state: CellState, x: Array) -> tuple[CellState, Array]:

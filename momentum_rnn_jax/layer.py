@@ -1,6 +1,7 @@
 """What the NNX and Linen modules share: dtypes, initialisers, learnable hyper-parameters, a cell over a batch of sequences."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -45,9 +46,10 @@ def init_params(
             )
         params["core"]["kernel"] = _gate_by_gate(cell, recurrent_kernel_init, core_key, params["core"]["kernel"])
     if bias_init is not None:
+        if "bias" not in params["core"]:
+            raise ValueError(f"bias_init must be None for {cell.core!r}, which has no bias.")
         for part, part_key in zip(params.values(), jax.random.split(bias_key), strict=True):
-            if "bias" in part:
-                part["bias"] = bias_init(part_key, part["bias"].shape, dtype)
+            part["bias"] = bias_init(part_key, part["bias"].shape, dtype)
     return params
 
 
@@ -103,10 +105,10 @@ def learnt_drive(drive: Drive, offsets: Mapping[str, Array]) -> Any:
 
 def step(cell: Cell, params: Params, carry: CellState, inputs: Array, dtype: Any) -> tuple[CellState, Array]:
     """One step of a Flax cell: computes in `dtype`, and returns the new carry in the carry's own dtypes."""
-    params = cast(params, dtype)
-    carry_in, cast_back = _enter(cell, params, carry)
-    state, h = cell.step(params, carry_in, inputs)
-    return cast_back(state), h
+    inputs = cell.check_inputs(params, inputs, "inputs", min_ndim=1).astype(dtype)
+    ready = cell.prepare(params, dtype)
+    state, h = cell.advance(ready, _entering(cell, ready, carry, "carry", inputs.shape[:-1]), inputs)
+    return _with_dtypes_of(carry, state), h
 
 
 def run(
@@ -126,15 +128,13 @@ def run(
     """A cell over a batch of sequences, as a Flax RNN layer is called: `(final carry, outputs)`.
 
     Args:
+      dtype: of computation.
       inputs: (batch…, time, F), or (time, batch…, F) when `time_major`; so are `resets` and the outputs, less the features.
       reverse: run from each sequence's last valid step to its first.
       keep_order: with `reverse`, outputs in the order of the inputs rather than of the running.
       The rest is as in `unroll`.
     """
-    inputs = _checks.floating(
-        "inputs", inputs, min_ndim=2, layout="(time, ..., features)" if time_major else "(..., time, features)"
-    )
-    params = cast(params, dtype)
+    inputs = cell.check_inputs(params, inputs, "inputs", min_ndim=2)
     time_axis = 0 if time_major else inputs.ndim - 2
     xs = jnp.moveaxis(inputs, time_axis, 0)
     if resets is not None:
@@ -142,40 +142,61 @@ def run(
         resets = jnp.moveaxis(jnp.asarray(resets), time_axis, 0)
     if seq_lengths is not None:
         _checks.lengths("seq_lengths", seq_lengths, xs.shape[1:-1], xs.shape[0])
+        seq_lengths = jnp.minimum(jnp.asarray(seq_lengths).astype(jnp.int32), xs.shape[0])
     if reverse:
-        xs = flip(xs, seq_lengths)
+        xs = _flip(xs, seq_lengths)
         if resets is not None:
-            # Backwards, an episode begins with the step before the next one's first.
-            next_begins = jnp.concatenate([resets[1:], jnp.zeros_like(resets[:1])])
-            if seq_lengths is not None:
-                last = jax.lax.broadcasted_iota(jnp.int32, resets.shape, 0) == (jnp.asarray(seq_lengths) - 1)[jnp.newaxis]
-                next_begins = next_begins & ~last
-            resets = flip(next_begins, seq_lengths)
-    state, cast_back = (None, None) if initial_carry is None else _enter(cell, params, initial_carry)
-    final, hs = unroll(cell, params, xs, state, method, seq_lengths=seq_lengths, resets=resets)
+            # Backwards, an episode begins with the step after the one that begins it forwards.
+            resets = jnp.roll(_flip(resets, seq_lengths), 1, axis=0).at[0].set(False)
+    state = None
+    if initial_carry is not None:
+        state = _entering(cell, cell.prepare(params, dtype), initial_carry, "initial_carry", xs.shape[1:-1])
+    final, hs = unroll(cell, params, xs, state, method, seq_lengths=seq_lengths, resets=resets, dtype=dtype)
     if reverse and keep_order:
-        hs = flip(hs, seq_lengths)
-    return final if cast_back is None else cast_back(final), jnp.moveaxis(hs, 0, time_axis)
+        hs = _flip(hs, seq_lengths)
+    like = jax.eval_shape(lambda: cell.initial_state(params)) if initial_carry is None else initial_carry
+    return _with_dtypes_of(like, final), jnp.moveaxis(hs, 0, time_axis)
 
 
-def flip(xs: Array, seq_lengths: Array | None) -> Array:
+def _flip(xs: Array, seq_lengths: Array | None) -> Array:
     """Each sequence of (time, batch…, …) backwards, its padding left behind its last step."""
     if seq_lengths is None:
         return jnp.flip(xs, axis=0)
-    lengths = jnp.asarray(seq_lengths)[jnp.newaxis]
-    t = jax.lax.broadcasted_iota(lengths.dtype, (xs.shape[0], *lengths.shape[1:]), 0)
+    lengths = seq_lengths[jnp.newaxis]
+    t = jax.lax.broadcasted_iota(jnp.int32, (xs.shape[0], *seq_lengths.shape), 0) + jnp.zeros_like(lengths)
     source = jnp.where(t < lengths, lengths - 1 - t, t)
     return jnp.take_along_axis(xs, source.reshape(source.shape + (1,) * (xs.ndim - source.ndim)), axis=0)
 
 
-def cast(params: Params, dtype: Any) -> Params:
-    """Parameters in the dtype of computation."""
-    return jax.tree.map(lambda leaf: leaf.astype(dtype), params)
-
-
-def _enter(cell: Cell, params: Params, carry: CellState) -> tuple[CellState, Callable[[CellState], CellState]]:
-    """A carry in the dtypes that the cell computes in, and the way back to its own (a scan's carry must keep its dtypes)."""
-    expected = jax.eval_shape(lambda params: cell.start(cell.prepare(params), ()), params)
-    _checks.same_tree("carry", carry, expected)
+def _entering(cell: Cell, ready: Params, carry: CellState, name: str, batch_shape: tuple[int, ...]) -> CellState:
+    """A carry in the dtypes that the cell computes in; one of another structure or shape is refused."""
+    expected = jax.eval_shape(lambda ready: cell.start(ready, batch_shape), ready)
+    _checks.same_tree(name, carry, expected)
     inside = jax.tree.map(lambda leaf, like: jnp.asarray(leaf, like.dtype), carry, expected)
-    return inside, lambda state: jax.tree.map(lambda new, old: new.astype(jnp.result_type(old)), state, carry)
+    _checks.same_structure(name, inside, expected)
+    return inside
+
+
+def _with_dtypes_of(carry: CellState, state: CellState) -> CellState:
+    """A state in the carry's own dtypes, which Flax's scans demand."""
+    return jax.tree.map(lambda new, old: new.astype(jnp.result_type(old)), state, carry)
+
+
+def signature(constructor: Callable[..., Cell], positional: tuple[str, ...], generic: Callable[..., Any]) -> inspect.Signature:
+    """A named cell's: its sizes, the options of its functional constructor, and those of the generic Flax cell."""
+    sizes = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=int) for name in positional]
+    own = [p for p in inspect.signature(constructor).parameters.values() if p.name != "hidden_features"]
+    others = [
+        p.replace(kind=p.KEYWORD_ONLY)
+        for p in inspect.signature(generic).parameters.values()
+        if p.name not in ("self", "core", "drive", *positional)
+    ]
+    return inspect.Signature([*sizes, *own, *others])
+
+
+def bind(name: str, signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
+    """The given arguments by name; wrong ones are refused with the signature in the message."""
+    try:
+        return signature.bind(*args, **kwargs).arguments
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}; the signature is {name}{signature}.") from None

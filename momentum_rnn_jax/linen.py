@@ -66,6 +66,8 @@ class RecurrentCell(linen.Module):
     def functional(self, in_features: int) -> tuple[Cell, Params]:
         """The `Cell` and the parameters that this module holds: what `unroll` and the analysis take."""
         cell = Cell(self.core, self.drive)
+        if self.dtype is not None:
+            _checks.float_dtype(self.dtype)
 
         def init(key: Array, part: str) -> dict[str, Array]:
             return layer.init_params(
@@ -168,24 +170,24 @@ class RNN(linen.Module):
 
 def _named_cell(name: str, constructor: Callable[..., Cell]) -> Callable[..., RecurrentCell]:
     """`Name(features, *, <the cell's options>, <RecurrentCell's>)`, a `RecurrentCell` of that core and drive."""
-    own = {p.name: p for p in inspect.signature(constructor).parameters.values() if p.name != "hidden_features"}
-    generic = ("dtype", "param_dtype", "learnable", "kernel_init", "recurrent_kernel_init", "bias_init", "name", "parent")
+    own = [p for p in inspect.signature(constructor).parameters if p != "hidden_features"]
+    generic = [p for p in inspect.signature(RecurrentCell).parameters if p not in ("core", "drive")]
+    signature = layer.signature(constructor, ("features",), RecurrentCell)
 
-    def make(features: int, **options: Any) -> RecurrentCell:
-        unknown = sorted(set(options) - set(own) - set(generic))
-        if unknown:
-            raise TypeError(f"{name} has no arguments {unknown}; it has features, {', '.join((*own, *generic))}.")
-        cell = constructor(features, **{k: v for k, v in options.items() if k in own})
-        return RecurrentCell(cell.core, cell.drive, **{k: v for k, v in options.items() if k in generic})
+    def make(*args: Any, **kwargs: Any) -> RecurrentCell:
+        given = layer.bind(name, signature, args, kwargs)
+        cell = constructor(given["features"], **{k: v for k, v in given.items() if k in own})
+        return RecurrentCell(cell.core, cell.drive, **{k: v for k, v in given.items() if k in generic})
 
+    make.__signature__ = signature  # type: ignore[attr-defined]
     make.__name__ = make.__qualname__ = name
     make.__module__ = __name__
-    make.__doc__ = f"""`{constructor.__name__}` as a Linen cell, a `RecurrentCell`.
+    make.__doc__ = f"""`{constructor.__name__}` as a Linen cell: a function that returns a `RecurrentCell`.
 
     Args:
       features: H.
       {", ".join(own) or "(nothing)"}: as in `momentum_rnn_jax.{constructor.__name__}`.
-      {", ".join(generic[:-2])}: as in `RecurrentCell`.
+      {", ".join(generic)}: as in `RecurrentCell`.
 
     Raises:
       TypeError, ValueError: as there.

@@ -12,7 +12,7 @@ A module holds variables and calls the functions of the library; the mathematics
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -36,14 +36,14 @@ class Frozen(nnx.Variable):
 
 
 class Group(nnx.Module):
-    """Variables under one name, such as `cell.core.kernel`."""
+    """Variables under one name, such as `cell.core.kernel`. (`nnx.tabulate` cannot print modules that hold an `nnx.Dict`.)"""
 
     def __init__(self, variables: Mapping[str, nnx.Variable]):
         for name, variable in variables.items():
             setattr(self, name, variable)
 
 
-def values(group: Group) -> dict[str, Array]:
+def _values(group: Group) -> dict[str, Array]:
     """The arrays of a group's variables, by name."""
     return {name: variable[...] for name, variable in vars(group).items() if isinstance(variable, nnx.Variable)}
 
@@ -63,7 +63,8 @@ class RecurrentCell(nnx.Module):
       learnable: None; "scalar" to learn μ and the step size, one of each; "per_unit" for one of each per gate and unit. They
         start exactly where the drive has them, and stay in their ranges by a smooth map.
       kernel_init, recurrent_kernel_init, bias_init: Flax initialisers in the place of the core's own scheme. Kernels are drawn
-        gate by gate; `bias_init` draws all biases, and so replaces a forget-gate bias.
+        gate by gate; `bias_init` draws the input's bias and the core's, and so replaces a forget-gate bias. An orthogonal core
+        has neither a recurrent kernel nor a bias, and refuses these two.
       rngs: the stream "params" is used.
 
     The carry is a `CellState(drive, core)` of named tuples, zero at the start; no random numbers are needed for it.
@@ -98,6 +99,8 @@ class RecurrentCell(nnx.Module):
         cell = Cell(core, drive)
         self.in_features = _checks.integer("in_features", in_features, low=1)
         self.hidden_features = core.hidden_features
+        if dtype is not None:
+            _checks.float_dtype(dtype)
         self.dtype, self.param_dtype = dtype, param_dtype
         params = layer.init_params(
             cell,
@@ -124,10 +127,10 @@ class RecurrentCell(nnx.Module):
 
     # The modules call this one: `nnx.tabulate` makes a row of every public method called, and cannot print a Cell.
     def _functional(self) -> tuple[Cell, Params]:
-        hyperparameters = values(self.drive)
+        hyperparameters = _values(self.drive)
         cell = self._structure.unflatten([hyperparameters[name] for name in self._hyperparameters])
-        drive = layer.learnt_drive(cell.drive, values(self.learnt))
-        return Cell(cell.core, drive), {"input": values(self.input), "core": values(self.core)}
+        drive = layer.learnt_drive(cell.drive, _values(self.learnt))
+        return Cell(cell.core, drive), {"input": _values(self.input), "core": _values(self.core)}
 
     def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> CellState:
         """The carry before the first step, zeros, for inputs of shape (batch…, F). `rngs` is not needed.
@@ -169,18 +172,14 @@ class RecurrentCell(nnx.Module):
 
 def _named_cell(name: str, constructor: Callable[..., Cell]) -> type[RecurrentCell]:
     """The NNX class of a named cell: `Name(in_features, hidden_features, *, <its options>, <RecurrentCell's>, rngs)`."""
-    own = {p.name: p for p in inspect.signature(constructor).parameters.values() if p.name != "hidden_features"}
-    generic = {p.name: p for p in inspect.signature(RecurrentCell.__init__).parameters.values() if p.kind == p.KEYWORD_ONLY}
-    positional = [
-        inspect.Parameter(p, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=int) for p in ("in_features", "hidden_features")
+    own = [p for p in inspect.signature(constructor).parameters if p != "hidden_features"]
+    generic = [
+        p for p in inspect.signature(RecurrentCell.__init__).parameters if p not in ("self", "core", "drive", "in_features")
     ]
-    signature = inspect.Signature([*positional, *own.values(), *generic.values()])
+    signature = layer.signature(constructor, ("in_features", "hidden_features"), RecurrentCell.__init__)
 
     def initialize(self: RecurrentCell, *args: Any, **kwargs: Any) -> None:
-        try:
-            given = signature.bind(*args, **kwargs).arguments
-        except TypeError as error:
-            raise TypeError(f"{name}: {error}; the signature is {name}{signature}.") from None
+        given = layer.bind(name, signature, args, kwargs)
         cell = constructor(given["hidden_features"], **{k: v for k, v in given.items() if k in own})
         options = {k: v for k, v in given.items() if k in generic}
         RecurrentCell.__init__(self, cell.core, cell.drive, given["in_features"], **options)
@@ -236,7 +235,8 @@ class WeightDrop(nnx.Module):
     """A cell whose recurrent kernel is dropped out, entry by entry: DropConnect as in the AWD-LSTM.
 
     In `RNN` one mask serves the whole sequence. Called step by step, or in `flax.nnx.RNN`, every step draws a mask of its own.
-    `module.eval()` and `module.train()` turn it off and on.
+    `module.eval()` and `module.train()` turn it off and on. Under `jax.grad`, merge with `copy=True`, as for every Flax module
+    that draws random numbers.
 
     Args:
       cell: a `RecurrentCell` with a recurrent kernel.
@@ -319,6 +319,7 @@ class RNN(nnx.Module):
       cell: a `RecurrentCell` or a `WeightDrop`.
       time_major, return_carry, reverse, keep_order: defaults of the call's arguments of these names.
       method: as in `momentum_rnn_jax.unroll`.
+      rngs: not needed; accepted because `flax.nnx.RNN` takes it.
 
     Raises:
       TypeError: `cell` is another kind of cell; `flax.nnx.RNN` takes those.
@@ -341,6 +342,7 @@ class RNN(nnx.Module):
         reverse: bool = False,
         keep_order: bool = False,
         method: str = "auto",
+        rngs: Any = None,
     ):
         if not isinstance(cell, RecurrentCell | WeightDrop):
             raise TypeError(
@@ -391,7 +393,7 @@ class RNN(nnx.Module):
         return (carry, outputs) if _default(return_carry, self.return_carry) else outputs
 
 
-def concatenate(forward: Array, backward: Array) -> Array:
+def _concatenate(forward: Array, backward: Array) -> Array:
     """The outputs of both directions side by side."""
     return jnp.concatenate([forward, backward], axis=-1)
 
@@ -417,12 +419,13 @@ class Bidirectional(nnx.Module):
         forward_rnn: RNN,
         backward_rnn: RNN,
         *,
-        merge_fn: Callable[[Array, Array], Array] = concatenate,
+        merge_fn: Callable[[Array, Array], Array] = _concatenate,
         time_major: bool = False,
         return_carry: bool = False,
     ):
         _checks.instance("forward_rnn", forward_rnn, RNN)
         _checks.instance("backward_rnn", backward_rnn, RNN)
+        _same_time_axis([forward_rnn, backward_rnn], time_major)
         self.forward_rnn, self.backward_rnn = forward_rnn, backward_rnn
         self.merge_fn = merge_fn
         self.time_major, self.return_carry = time_major, return_carry
@@ -438,7 +441,7 @@ class Bidirectional(nnx.Module):
         time_major: bool | None = None,
     ) -> Any:
         """As `RNN`'s call, with a pair of carries; an episode's end is where the backward layer begins it."""
-        forward_carry, backward_carry = (None, None) if initial_carry is None else initial_carry
+        forward_carry, backward_carry = _carries(initial_carry, 2)
         options: dict[str, Any] = {"seq_lengths": seq_lengths, "resets": resets, "return_carry": True}
         options["time_major"] = _default(time_major, self.time_major)
         forward_carry, forward = self.forward_rnn(inputs, initial_carry=forward_carry, reverse=False, **options)
@@ -454,40 +457,40 @@ class Stack(nnx.Module):
 
     Args:
       layers: `RNN`s or `Bidirectional`s, the first next to the inputs.
-      dropout: the rate of dropout between two layers; nothing is dropped before the first or behind the last.
-      locked: one dropout mask for all time steps of a sequence (`LockedDropout`), as in the AWD-LSTM.
+      dropout: a module between two layers, such as `nnx.Dropout(0.2, rngs=rngs)` or `LockedDropout(0.2, rngs=rngs)`; nothing is
+        dropped before the first layer or behind the last.
       time_major, return_carry: defaults of the call's arguments of these names. The carry is a tuple with one per layer.
-      rngs: the stream "dropout" is used; needed only when `dropout` is above 0.
+
+    Raises:
+      TypeError, ValueError: an argument is of the wrong kind, or a layer's `time_major` is not that of the stack.
 
     >>> import jax.numpy as jnp
     >>> from flax import nnx
     >>> from momentum_rnn_jax import nnx as mnnx
     >>> rngs = nnx.Rngs(0)
     >>> layers = [mnnx.RNN(mnnx.MomentumLSTMCell(f, 8, rngs=rngs)) for f in (3, 8)]
-    >>> stack = mnnx.Stack(layers, dropout=0.2, rngs=rngs)
+    >>> stack = mnnx.Stack(layers, dropout=mnnx.LockedDropout(0.2, rngs=rngs))
     >>> stack(jnp.ones((2, 5, 3))).shape
     (2, 5, 8)
     """
 
     def __init__(
         self,
-        layers: Sequence[RNN | Bidirectional],
+        layers: Iterable[RNN | Bidirectional],
         *,
-        dropout: float = 0.0,
-        locked: bool = False,
+        dropout: nnx.Module | None = None,
         time_major: bool = False,
         return_carry: bool = False,
-        rngs: nnx.Rngs | None = None,
     ):
+        layers = list(layers) if isinstance(layers, Iterable) else []
         if not layers or not all(isinstance(one, RNN | Bidirectional) for one in layers):
             raise TypeError(f"layers must be a sequence of at least one RNN or Bidirectional, got {layers!r}.")
-        if _rate("dropout", dropout) > 0 and rngs is None:
-            raise ValueError("rngs must be given when dropout is above 0.")
+        if dropout is not None and not isinstance(dropout, nnx.Module):
+            raise TypeError(f"dropout must be a module, such as nnx.Dropout(0.2, rngs=rngs), or None, got {dropout!r}.")
+        _same_time_axis(layers, time_major)
         self.layers = nnx.List(layers)
+        self.dropout: Any = nnx.data(dropout)
         self.time_major, self.return_carry = time_major, return_carry
-        # Locked masks follow the time axis of a call, so the module is told at each one.
-        self.dropout: Any = nnx.Dropout(dropout, rngs=rngs) if dropout > 0 else nnx.data(None)
-        self.locked = locked
 
     def __call__(
         self,
@@ -504,30 +507,40 @@ class Stack(nnx.Module):
         Raises:
           ValueError: `initial_carry` has not one carry for each layer.
         """
-        carries = (None,) * len(self.layers) if initial_carry is None else tuple(initial_carry)
-        if len(carries) != len(self.layers):
-            raise ValueError(f"initial_carry must have {len(self.layers)} carries, one for each layer, got {len(carries)}.")
-        time_major = _default(time_major, self.time_major)
         finals = []
-        for number, (one, carry) in enumerate(zip(self.layers, carries, strict=True)):
+        for number, (one, carry) in enumerate(zip(self.layers, _carries(initial_carry, len(self.layers)), strict=True)):
+            # What is above a reversed layer needs its outputs in the order of the resets and the padding.
+            inner = {"keep_order": True} if isinstance(one, RNN) and number < len(self.layers) - 1 else {}
             if number and self.dropout is not None:
-                inputs = self._drop(inputs, time_major)
+                inputs = self.dropout(inputs)
             final, inputs = one(
                 inputs,
                 initial_carry=carry,
                 seq_lengths=seq_lengths,
                 resets=resets,
                 return_carry=True,
-                time_major=time_major,
+                time_major=_default(time_major, self.time_major),
+                **inner,
             )
             finals.append(final)
         return (tuple(finals), inputs) if _default(return_carry, self.return_carry) else inputs
 
-    def _drop(self, inputs: Array, time_major: bool) -> Array:
-        if not self.locked:
-            return self.dropout(inputs)
-        mask = self.dropout(jnp.ones_like(inputs[:1] if time_major else inputs[..., :1, :]))
-        return inputs * mask
+
+def _carries(initial_carry: Any, number: int) -> tuple[Any, ...]:
+    if initial_carry is None:
+        return (None,) * number
+    if isinstance(initial_carry, CellState) or not isinstance(initial_carry, tuple | list) or len(initial_carry) != number:
+        raise ValueError(
+            f"initial_carry must be a tuple of {number} carries, one for each layer, got {_checks.outline(initial_carry)}."
+        )
+    return tuple(initial_carry)
+
+
+def _same_time_axis(layers: Iterable[RNN | Bidirectional], time_major: bool) -> None:
+    if any(one.time_major != time_major for one in layers):
+        raise ValueError(
+            f"time_major must be the same for a layer and what holds it: it is {time_major} here, and not in a layer."
+        )
 
 
 def _default(given: bool | None, otherwise: bool) -> bool:

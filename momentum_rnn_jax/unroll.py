@@ -22,6 +22,7 @@ def unroll(
     *,
     seq_lengths: Array | None = None,
     resets: Array | None = None,
+    dtype: Any = None,
 ) -> tuple[CellState, Array]:
     """Run a cell over a sequence: `(state_T, (h_1, …, h_T))`.
 
@@ -40,9 +41,10 @@ def unroll(
         state is the one after them, and what the inputs hold there, NaN included, changes nothing, gradients neither.
       resets: (time, ...), booleans: where True, a new episode begins with that step, from the zero state. A packed sequence
         equals its episodes run one by one.
+      dtype: of computation; the parameters' unless given. An orthogonal matrix is built in the parameters' dtype all the same.
 
     Returns:
-      The final state, and hs, (time, ..., H), in the parameters' dtype.
+      The final state, and hs, (time, ..., H), in the dtype of computation.
 
     Raises:
       TypeError, ValueError: an argument does not fit the cell or another argument; the message names it. "hoisted" is refused,
@@ -66,7 +68,8 @@ def unroll(
         raise ValueError(f"method must be 'stepwise' or 'auto' for this cell: {cell.why_stepwise}.")
     xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
     batch_shape = xs.shape[1:-1]
-    ready = cell.prepare(params)
+    ready = cell.prepare(params, dtype)
+    xs = xs.astype(ready["input"]["kernel"].dtype)
     if resets is not None:
         _checks.mask("resets", resets, xs.shape[:-1])
     valid = None
@@ -74,12 +77,16 @@ def unroll(
         _checks.lengths("seq_lengths", seq_lengths, batch_shape, xs.shape[0])
         valid = jax.lax.broadcasted_iota(jnp.int32, xs.shape[:-1], 0) < jnp.asarray(seq_lengths)[jnp.newaxis]
         xs = jnp.where(valid[..., jnp.newaxis], xs, jnp.zeros_like(xs))
+        resets = None if resets is None else jnp.asarray(resets) & valid
 
-    start = varying_like(xs, cell.start(ready, batch_shape))
+    start = cell.start(ready, batch_shape)
     if state is None:
         state = start
     else:
         cell.check_state(ready, state, batch_shape)
+    if xs.shape[0]:
+        like = [cell.project(ready, xs[0])[..., 0], *(mask[0] for mask in (resets, valid) if mask is not None)]
+        start, state = _varying_like(like, start), _varying_like(like, state)
     if method != "stepwise" and isinstance(cell, Cell):
         return _hoisted(cell, ready, xs, state, start, resets, valid)
     return _scan(lambda state, x: cell.advance(ready, state, x), state, xs, start, resets, valid)
@@ -114,16 +121,16 @@ def _scan(
     def body(state: Any, inputs: tuple[Array, Array | None, Array | None]) -> tuple[Any, Array]:
         x, reset, is_valid = inputs
         if reset is not None:
-            state = select(reset, start, state)
+            state = _select(reset, start, state)
         new, y = step(state, x)
         if is_valid is not None:
-            new, y = select(is_valid, new, state), select(is_valid, y, jnp.zeros_like(y))
+            new, y = _select(is_valid, new, state), _select(is_valid, y, jnp.zeros_like(y))
         return new, y
 
     return jax.lax.scan(body, state, (xs, resets, valid))
 
 
-def select(mask: Array, chosen: Any, other: Any) -> Any:
+def _select(mask: Array, chosen: Any, other: Any) -> Any:
     """For every leaf of two trees, `chosen` where the mask, of the batch's shape, is True, and `other` elsewhere."""
 
     def leaf(a: Array, b: Array) -> Array:
@@ -132,14 +139,15 @@ def select(mask: Array, chosen: Any, other: Any) -> Any:
     return jax.tree.map(leaf, chosen, other)
 
 
-def varying_like(xs: Array, state: Any) -> Any:
-    """A state of zeros that is spread over devices as the inputs are, which a scan under sharding demands of its carry."""
-    anchor = jnp.zeros_like(xs, shape=xs.shape[1:-1]) if xs.shape[0] == 0 else jnp.zeros_like(xs[0, ..., 0])
+def _varying_like(arrays: list[Array], state: Any) -> Any:
+    """A state that is spread over devices as the arrays, of the batch's shape, are; a scan under sharding demands it."""
 
     def spread(leaf: Array) -> Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):  # an optax state may hold one
             return leaf
-        zeros = anchor.astype(leaf.dtype)
-        return leaf + zeros.reshape(zeros.shape + (1,) * (leaf.ndim - zeros.ndim))
+        for array in arrays:
+            zeros = jnp.zeros_like(array, dtype=leaf.dtype)
+            leaf = leaf + zeros.reshape(zeros.shape + (1,) * (leaf.ndim - zeros.ndim))
+        return leaf
 
     return jax.tree.map(spread, state)

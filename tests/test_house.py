@@ -64,7 +64,20 @@ def test_imports_point_one_way(layer):
 def test_the_package_needs_only_its_declared_dependencies():
     allowed = {"jax", "flax", "optax", "numpy", "momentum_rnn_jax"}  # numpy comes with jax
     optional = {"interop._files": {"safetensors"}}
-    standard = {"abc", "collections", "contextlib", "dataclasses", "inspect", "math", "operator", "os", "pathlib", "re", "typing"}
+    standard = {
+        "abc",
+        "collections",
+        "contextlib",
+        "dataclasses",
+        "inspect",
+        "math",
+        "operator",
+        "os",
+        "pathlib",
+        "re",
+        "typing",
+        "zipfile",
+    }
     for module, path in MODULES.items():
         assert {name.split(".")[0] for name in imported(path)} <= allowed | standard | optional.get(module, set()), module
 

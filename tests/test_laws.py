@@ -78,61 +78,36 @@ def test_hoisted_equals_stepwise_in_values_and_all_gradients(float64, name):
 
 
 @every_cell
-def test_stepwise_is_a_python_loop_of_step(float64, name):
+def test_states_and_batches(float64, name):
+    """Several laws in one test, because they share what takes the time: compiling the cell for a shape."""
     c = CELLS[name]
-    params, xs, state, _ = problem(c, time=3)
-    final, hs = mr.unroll(c, params, xs, state, method="stepwise")
-    step = jax.jit(c.step)
-    for x, h in zip(xs, hs, strict=True):
-        state, expected = step(params, state, x)
-        assert_close(h, expected, rtol=1e-12)
-    assert_close(final, state, rtol=1e-12)
-
-
-@every_cell
-def test_chunks_with_the_state_handed_on_equal_the_whole(float64, name):
-    c = CELLS[name]
-    params, xs, state, _ = problem(c)
+    params, xs, state, _ = problem(c, time=6)
     run = jax.jit(functools.partial(mr.unroll, c))
-    whole = run(params, xs, state)
-    pieces = []
-    for chunk in (xs[:1], xs[1:5], xs[5:5], xs[5:]):
-        state, hs = run(params, chunk, state)
-        pieces.append(hs)
-    assert_close((state, jnp.concatenate(pieces)), whole, rtol=1e-12)
+    first, second = xs[:3], xs[3:]
 
+    # Two chunks with the state handed on equal the whole.
+    middle, head = run(params, first, state)
+    final, tail = run(params, second, middle)
+    assert_close((final, jnp.concatenate([head, tail])), run(params, xs, state), rtol=1e-12)
 
-@every_cell
-def test_batch_of_one_no_batch_and_two_batch_axes_equal_rows_of_a_batch(float64, name):
-    c = CELLS[name]
-    params, xs, state, _ = problem(c, time=3)
-    run = jax.jit(functools.partial(mr.unroll, c))
-    final, hs = run(params, xs, state)
-    row = jax.tree.map(lambda leaf: leaf[1], (state, final))
-    assert_close(run(params, xs[:, 1], row[0]), (row[1], hs[:, 1]), rtol=1e-12)
-    one = jax.tree.map(lambda leaf: leaf[1:2], (state, final))
-    assert_close(run(params, xs[:, 1:2], one[0]), (one[1], hs[:, 1:2]), rtol=1e-12)
-    two = jax.tree.map(lambda leaf: leaf[None], (state, final))
-    assert_close(run(params, xs[:, None], two[0]), (two[1], hs[:, None]), rtol=1e-12)
-
-
-@every_cell
-def test_the_state_may_be_donated(name):
-    c = CELLS[name]
-    params, xs, _, _ = problem(c)
-    state = c.initial_state(params, (xs.shape[1],))
+    # `unroll` is a loop of `step`, and the state of a step may be donated.
     step = jax.jit(c.step, donate_argnums=1)
-    for x in xs[:2]:
-        state, h = step(params, state, x)
-    assert jnp.isfinite(h).all()
+    now = jax.tree.map(jnp.copy, state)
+    for x, h in zip(first, head, strict=True):
+        now, expected = step(params, now, x)
+        assert_close(h, expected, rtol=1e-12)
+    assert_close(now, middle, rtol=1e-12)
 
+    # Without a state, the initial state is used; it may be donated too.
+    zeros = c.initial_state(params, (first.shape[1],))
+    assert_close(run(params, first), run(params, first, zeros), rtol=1e-14)
+    step(params, zeros, first[0])
 
-@every_cell
-def test_without_a_state_the_initial_state_is_used(float64, name):
-    c = CELLS[name]
-    params, xs, _, _ = problem(c, time=3)
-    run = jax.jit(functools.partial(mr.unroll, c))
-    assert_close(run(params, xs), run(params, xs, c.initial_state(params, (xs.shape[1],))), rtol=1e-14)
+    # No batch, and a batch of one, equal a row of the batch.
+    row = jax.tree.map(lambda leaf: leaf[1], (state, middle))
+    assert_close(run(params, first[:, 1], row[0]), (row[1], head[:, 1]), rtol=1e-12)
+    one = jax.tree.map(lambda leaf: leaf[1:2], (state, middle))
+    assert_close(run(params, first[:, 1:2], one[0]), (one[1], head[:, 1:2]), rtol=1e-12)
 
 
 @every_cell

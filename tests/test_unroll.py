@@ -156,6 +156,14 @@ def test_an_empty_sequence_returns_the_state_as_it_is(params):
         assert_close(final, state, 0)
 
 
+def test_two_batch_axes_equal_one(params):
+    xs = jax.random.normal(jax.random.key(1), (6, 2, 3, 3))
+    state, hs = mr.unroll(CELL, params, xs)
+    flat_state, flat = mr.unroll(CELL, params, xs.reshape(6, 6, 3))
+    assert_close(hs.reshape(6, 6, 4), flat, 1e-6)
+    assert_close(jax.tree.map(lambda leaf: leaf.reshape(6, -1), state), flat_state, 1e-6)
+
+
 def test_inputs_are_cast_to_the_parameters_dtype(params):
     assert mr.unroll(CELL, params, np.ones((6, 2, 3), np.float64))[1].dtype == jnp.float32
     assert mr.unroll(CELL, params, XS.astype(jnp.bfloat16))[1].dtype == jnp.float32

@@ -72,6 +72,17 @@ def test_hoisted_equals_stepwise_with_both_in_all_gradients(float64, name):
 
 
 @pytest.mark.parametrize("method", ["stepwise", "hoisted"])
+def test_a_reset_in_the_padding_changes_nothing(method):
+    c = mr.momentum_gru(4)
+    params = c.init(jax.random.key(0), 3)
+    xs, state = jax.random.normal(jax.random.key(1), (7, 3, 3)), c.initial_state(params, (3,))
+    state = jax.tree.map(lambda leaf: leaf + 0.5, state)
+    resets = jnp.arange(7)[:, None] >= LENGTHS[None]
+    padded = mr.unroll(c, params, xs, state, method, seq_lengths=LENGTHS, resets=resets)
+    assert_close(padded, mr.unroll(c, params, xs, state, method, seq_lengths=LENGTHS), 1e-6)
+
+
+@pytest.mark.parametrize("method", ["stepwise", "hoisted"])
 def test_whatever_the_padding_holds_changes_nothing(method):
     c = mr.adam_lstm(4)
     params = c.init(jax.random.key(0), 3)

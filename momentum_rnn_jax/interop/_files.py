@@ -1,6 +1,7 @@
 """Files that hold arrays and nothing else: `.npz` and `.safetensors`. A pickle can run code when it is read, so none is."""
 
 import pathlib
+import zipfile
 from collections.abc import Callable
 
 import numpy as np
@@ -22,7 +23,10 @@ def read_arrays(argument: str, path: str | pathlib.Path, prefix: str) -> Arrays:
 
 
 def _read_npz(argument: str, path: pathlib.Path, prefix: str) -> Arrays:
-    file = np.load(path, allow_pickle=False)
+    try:
+        file = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{argument} must be a readable .npz file; {str(path)!r} is damaged, or something else.") from error
     if not isinstance(file, np.lib.npyio.NpzFile):
         raise ValueError(f"{argument} must be a file of named arrays, as numpy.savez writes it; {str(path)!r} holds one array.")
     with file:
@@ -31,12 +35,16 @@ def _read_npz(argument: str, path: pathlib.Path, prefix: str) -> Arrays:
 
 def _read_safetensors(argument: str, path: pathlib.Path, prefix: str) -> Arrays:
     try:
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise ImportError(
             f"{argument} is a .safetensors file; reading it takes `pip install 'momentum_rnn_jax[torch]'`, or safetensors alone."
         ) from error
-    with safe_open(path, framework="np") as file:
+    try:
+        opened = safe_open(path, framework="np")
+    except SafetensorError as error:
+        raise ValueError(f"{argument} must be a readable .safetensors file; {str(path)!r}: {error}.") from error
+    with opened as file:
         return {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118 it is no mapping
 
 
