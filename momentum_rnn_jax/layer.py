@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from momentum_rnn_jax import _checks
+from momentum_rnn_jax import _checks, named
 from momentum_rnn_jax.cell import Cell, CellState, Params
 from momentum_rnn_jax.drives import Drive
 from momentum_rnn_jax.unroll import unroll
@@ -106,8 +106,8 @@ def learnt_drive(drive: Drive, offsets: Mapping[str, Array]) -> Any:
 def step(cell: Cell, params: Params, carry: CellState, inputs: Array, dtype: Any) -> tuple[CellState, Array]:
     """One step of a Flax cell: computes in `dtype`, and returns the new carry in the carry's own dtypes."""
     inputs = cell.check_inputs(params, inputs, "inputs", min_ndim=1).astype(dtype)
-    ready = cell.prepare(params, dtype)
-    state, h = cell.advance(ready, _entering(cell, ready, carry, "carry", inputs.shape[:-1]), inputs)
+    state = _entering(cell, params, dtype, carry, "carry", inputs.shape[:-1])
+    state, h = cell.advance(cell.prepare(params, dtype), state, inputs)
     return _with_dtypes_of(carry, state), h
 
 
@@ -150,7 +150,7 @@ def run(
             resets = jnp.roll(_flip(resets, seq_lengths), 1, axis=0).at[0].set(False)
     state = None
     if initial_carry is not None:
-        state = _entering(cell, cell.prepare(params, dtype), initial_carry, "initial_carry", xs.shape[1:-1])
+        state = _entering(cell, params, dtype, initial_carry, "initial_carry", xs.shape[1:-1])
     final, hs = unroll(cell, params, xs, state, method, seq_lengths=seq_lengths, resets=resets, dtype=dtype)
     if reverse and keep_order:
         hs = _flip(hs, seq_lengths)
@@ -168,9 +168,11 @@ def _flip(xs: Array, seq_lengths: Array | None) -> Array:
     return jnp.take_along_axis(xs, source.reshape(source.shape + (1,) * (xs.ndim - source.ndim)), axis=0)
 
 
-def _entering(cell: Cell, ready: Params, carry: CellState, name: str, batch_shape: tuple[int, ...]) -> CellState:
+def _entering(
+    cell: Cell, params: Params, dtype: Any, carry: CellState, name: str, batch_shape: tuple[int, ...]
+) -> CellState:
     """A carry in the dtypes that the cell computes in; one of another structure or shape is refused."""
-    expected = jax.eval_shape(lambda ready: cell.start(ready, batch_shape), ready)
+    expected = jax.eval_shape(lambda params: cell.start(cell.prepare(params, dtype), batch_shape), params)
     _checks.same_tree(name, carry, expected)
     inside = jax.tree.map(lambda leaf, like: jnp.asarray(leaf, like.dtype), carry, expected)
     _checks.same_structure(name, inside, expected)
@@ -182,21 +184,57 @@ def _with_dtypes_of(carry: CellState, state: CellState) -> CellState:
     return jax.tree.map(lambda new, old: new.astype(jnp.result_type(old)), state, carry)
 
 
-def signature(constructor: Callable[..., Cell], positional: tuple[str, ...], generic: Callable[..., Any]) -> inspect.Signature:
-    """A named cell's: its sizes, the options of its functional constructor, and those of the generic Flax cell."""
-    sizes = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=int) for name in positional]
-    own = [p for p in inspect.signature(constructor).parameters.values() if p.name != "hidden_features"]
-    others = [
-        p.replace(kind=p.KEYWORD_ONLY)
-        for p in inspect.signature(generic).parameters.values()
-        if p.name not in ("self", "core", "drive", *positional)
-    ]
-    return inspect.Signature([*sizes, *own, *others])
+_DRIVES = {"": "", "Momentum": "momentum_", "Adam": "adam_", "RMSProp": "rmsprop_", "Nesterov": "nesterov_"}
+_CORES = {"RNN": "rnn", "LSTM": "lstm", "GRU": "gru", "Orthogonal": "dtriv"}
+CONSTRUCTORS: dict[str, Callable[..., Cell]] = {
+    f"{drive}{core}Cell": getattr(named, f"{prefix}{name}")
+    for core, name in _CORES.items()
+    for drive, prefix in _DRIVES.items()
+}
+"""The name of every Flax cell, and the function that makes its core and drive."""
 
 
-def bind(name: str, signature: inspect.Signature, args: Any, kwargs: Any) -> dict[str, Any]:
-    """The given arguments by name; wrong ones are refused with the signature in the message."""
-    try:
-        return signature.bind(*args, **kwargs).arguments
-    except TypeError as error:
-        raise TypeError(f"{name}: {error}; the signature is {name}{signature}.") from None
+class NamedCell:
+    """How a named Flax cell takes its arguments: its sizes, the options of its functional constructor, the generic cell's.
+
+    Args:
+      name: one of `CONSTRUCTORS`.
+      sizes: the names of the sizes, hidden features last.
+      generic: the generic Flax cell, whose options the named one has too.
+    """
+
+    def __init__(self, name: str, sizes: tuple[str, ...], generic: Callable[..., Any]):
+        self.name, self.constructor, self.sizes = name, CONSTRUCTORS[name], sizes
+        own = [p for p in inspect.signature(self.constructor).parameters.values() if p.name != "hidden_features"]
+        others = [
+            p.replace(kind=p.KEYWORD_ONLY)
+            for p in inspect.signature(generic).parameters.values()
+            if p.name not in ("self", "core", "drive", *sizes)
+        ]
+        positional = [inspect.Parameter(size, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=int) for size in sizes]
+        self.signature = inspect.Signature([*positional, *own, *others])
+        self.own, self.generic = tuple(p.name for p in own), tuple(p.name for p in others)
+
+    def bind(self, args: Any, kwargs: Any) -> tuple[Cell, dict[str, Any], dict[str, Any]]:
+        """The functional cell, the sizes and the generic cell's options; wrong arguments are refused with the signature."""
+        try:
+            given = self.signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise TypeError(f"{self.name}: {error}; the signature is {self.name}{self.signature}.") from None
+        cell = self.constructor(given[self.sizes[-1]], **{name: given[name] for name in self.own if name in given})
+        options = {name: given[name] for name in self.generic if name in given}
+        return cell, {name: given[name] for name in self.sizes}, options
+
+    def describe(self, kind: str, sizes: str, example: str) -> str:
+        """The docstring of a named cell."""
+        return f"""`{self.constructor.__name__}` as {kind}.
+
+    Args:
+      {sizes}
+      {", ".join(self.own) or "(nothing)"}: as in `momentum_rnn_jax.{self.constructor.__name__}`.
+      {", ".join(self.generic)}: as in `RecurrentCell`.
+
+    Raises:
+      TypeError, ValueError: as there.
+
+{example}    """

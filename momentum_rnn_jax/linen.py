@@ -11,20 +11,24 @@ Every cell works in `flax.linen.RNN` and `flax.linen.Bidirectional`; `RNN` here 
 (2, 5, 8)
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen
 from jax import Array
 
-from momentum_rnn_jax import _checks, layer, named
+from momentum_rnn_jax import _checks, layer
 from momentum_rnn_jax._dtypes import at_least_float32
 from momentum_rnn_jax.cell import Cell, CellState, Params
 from momentum_rnn_jax.cores import Core
 from momentum_rnn_jax.drives import Drive
+
+
+def _as_numpy(leaf: Any) -> Any:
+    return np.asarray(leaf)[()] if isinstance(leaf, Array) and not isinstance(leaf, jax.core.Tracer) else leaf
 
 
 class RecurrentCell(linen.Module):
@@ -61,6 +65,11 @@ class RecurrentCell(linen.Module):
     kernel_init: layer.Initializer | None = None
     recurrent_kernel_init: layer.Initializer | None = None
     bias_init: layer.Initializer | None = None
+
+    def __post_init__(self) -> None:
+        # `flax.linen.jit` identifies a module by its attributes, item by item, which it can with NumPy's arrays but not JAX's.
+        object.__setattr__(self, "drive", jax.tree.map(_as_numpy, self.drive))
+        super().__post_init__()
 
     @linen.compact
     def functional(self, in_features: int) -> tuple[Cell, Params]:
@@ -168,60 +177,50 @@ class RNN(linen.Module):
         return (carry, outputs) if (self.return_carry if return_carry is None else return_carry) else outputs
 
 
-def _named_cell(name: str, constructor: Callable[..., Cell]) -> Callable[..., RecurrentCell]:
+def _named_cell(name: str) -> Callable[..., RecurrentCell]:
     """`Name(features, *, <the cell's options>, <RecurrentCell's>)`, a `RecurrentCell` of that core and drive."""
-    own = [p for p in inspect.signature(constructor).parameters if p != "hidden_features"]
-    generic = [p for p in inspect.signature(RecurrentCell).parameters if p not in ("core", "drive")]
-    signature = layer.signature(constructor, ("features",), RecurrentCell)
+    named_cell = layer.NamedCell(name, ("features",), RecurrentCell)
 
     def make(*args: Any, **kwargs: Any) -> RecurrentCell:
-        given = layer.bind(name, signature, args, kwargs)
-        cell = constructor(given["features"], **{k: v for k, v in given.items() if k in own})
-        return RecurrentCell(cell.core, cell.drive, **{k: v for k, v in given.items() if k in generic})
+        cell, _, options = named_cell.bind(args, kwargs)
+        return RecurrentCell(cell.core, cell.drive, **options)
 
-    make.__signature__ = signature  # type: ignore[attr-defined]
-    make.__name__ = make.__qualname__ = name
-    make.__module__ = __name__
-    make.__doc__ = f"""`{constructor.__name__}` as a Linen cell: a function that returns a `RecurrentCell`.
-
-    Args:
-      features: H.
-      {", ".join(own) or "(nothing)"}: as in `momentum_rnn_jax.{constructor.__name__}`.
-      {", ".join(generic)}: as in `RecurrentCell`.
-
-    Raises:
-      TypeError, ValueError: as there.
-
+    example = f"""
     >>> import jax, jax.numpy as jnp
     >>> from momentum_rnn_jax import linen as mlinen
-    >>> rnn = mlinen.RNN(mlinen.{name}(8))
-    >>> outputs, variables = rnn.init_with_output(jax.random.key(0), jnp.ones((2, 5, 3)))
-    >>> outputs.shape
-    (2, 5, 8)
-    """
+    >>> cell = mlinen.{name}(8)
+    >>> carry = cell.initialize_carry(jax.random.key(0), (2, 3))
+    >>> (carry, h), variables = cell.init_with_output(jax.random.key(1), carry, jnp.ones((2, 3)))
+    >>> h.shape
+    (2, 8)
+"""
+    make.__signature__ = named_cell.signature  # type: ignore[attr-defined]
+    make.__name__ = make.__qualname__ = name
+    make.__module__ = __name__
+    make.__doc__ = named_cell.describe("a Linen cell: a function that returns a `RecurrentCell`", "features: H.", example)
     return make
 
 
-RNNCell = _named_cell("RNNCell", named.rnn)
-MomentumRNNCell = _named_cell("MomentumRNNCell", named.momentum_rnn)
-AdamRNNCell = _named_cell("AdamRNNCell", named.adam_rnn)
-RMSPropRNNCell = _named_cell("RMSPropRNNCell", named.rmsprop_rnn)
-NesterovRNNCell = _named_cell("NesterovRNNCell", named.nesterov_rnn)
+RNNCell = _named_cell("RNNCell")
+MomentumRNNCell = _named_cell("MomentumRNNCell")
+AdamRNNCell = _named_cell("AdamRNNCell")
+RMSPropRNNCell = _named_cell("RMSPropRNNCell")
+NesterovRNNCell = _named_cell("NesterovRNNCell")
 
-LSTMCell = _named_cell("LSTMCell", named.lstm)
-MomentumLSTMCell = _named_cell("MomentumLSTMCell", named.momentum_lstm)
-AdamLSTMCell = _named_cell("AdamLSTMCell", named.adam_lstm)
-RMSPropLSTMCell = _named_cell("RMSPropLSTMCell", named.rmsprop_lstm)
-NesterovLSTMCell = _named_cell("NesterovLSTMCell", named.nesterov_lstm)
+LSTMCell = _named_cell("LSTMCell")
+MomentumLSTMCell = _named_cell("MomentumLSTMCell")
+AdamLSTMCell = _named_cell("AdamLSTMCell")
+RMSPropLSTMCell = _named_cell("RMSPropLSTMCell")
+NesterovLSTMCell = _named_cell("NesterovLSTMCell")
 
-GRUCell = _named_cell("GRUCell", named.gru)
-MomentumGRUCell = _named_cell("MomentumGRUCell", named.momentum_gru)
-AdamGRUCell = _named_cell("AdamGRUCell", named.adam_gru)
-RMSPropGRUCell = _named_cell("RMSPropGRUCell", named.rmsprop_gru)
-NesterovGRUCell = _named_cell("NesterovGRUCell", named.nesterov_gru)
+GRUCell = _named_cell("GRUCell")
+MomentumGRUCell = _named_cell("MomentumGRUCell")
+AdamGRUCell = _named_cell("AdamGRUCell")
+RMSPropGRUCell = _named_cell("RMSPropGRUCell")
+NesterovGRUCell = _named_cell("NesterovGRUCell")
 
-OrthogonalCell = _named_cell("OrthogonalCell", named.dtriv)
-MomentumOrthogonalCell = _named_cell("MomentumOrthogonalCell", named.momentum_dtriv)
-AdamOrthogonalCell = _named_cell("AdamOrthogonalCell", named.adam_dtriv)
-RMSPropOrthogonalCell = _named_cell("RMSPropOrthogonalCell", named.rmsprop_dtriv)
-NesterovOrthogonalCell = _named_cell("NesterovOrthogonalCell", named.nesterov_dtriv)
+OrthogonalCell = _named_cell("OrthogonalCell")
+MomentumOrthogonalCell = _named_cell("MomentumOrthogonalCell")
+AdamOrthogonalCell = _named_cell("AdamOrthogonalCell")
+RMSPropOrthogonalCell = _named_cell("RMSPropOrthogonalCell")
+NesterovOrthogonalCell = _named_cell("NesterovOrthogonalCell")

@@ -11,7 +11,6 @@ A module holds variables and calls the functions of the library; the mathematics
 (2, 5, 8)
 """
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -20,7 +19,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from momentum_rnn_jax import _checks, layer, named
+from momentum_rnn_jax import _checks, layer
 from momentum_rnn_jax._dtypes import at_least_float32
 from momentum_rnn_jax.cell import Cell, CellState, Params
 from momentum_rnn_jax.cores import Core
@@ -170,65 +169,51 @@ class RecurrentCell(nnx.Module):
             getattr(self.core, name)[...] = value
 
 
-def _named_cell(name: str, constructor: Callable[..., Cell]) -> type[RecurrentCell]:
+def _named_cell(name: str) -> type[RecurrentCell]:
     """The NNX class of a named cell: `Name(in_features, hidden_features, *, <its options>, <RecurrentCell's>, rngs)`."""
-    own = [p for p in inspect.signature(constructor).parameters if p != "hidden_features"]
-    generic = [
-        p for p in inspect.signature(RecurrentCell.__init__).parameters if p not in ("self", "core", "drive", "in_features")
-    ]
-    signature = layer.signature(constructor, ("in_features", "hidden_features"), RecurrentCell.__init__)
+    named_cell = layer.NamedCell(name, ("in_features", "hidden_features"), RecurrentCell.__init__)
 
     def initialize(self: RecurrentCell, *args: Any, **kwargs: Any) -> None:
-        given = layer.bind(name, signature, args, kwargs)
-        cell = constructor(given["hidden_features"], **{k: v for k, v in given.items() if k in own})
-        options = {k: v for k, v in given.items() if k in generic}
-        RecurrentCell.__init__(self, cell.core, cell.drive, given["in_features"], **options)
+        cell, sizes, options = named_cell.bind(args, kwargs)
+        RecurrentCell.__init__(self, cell.core, cell.drive, sizes["in_features"], **options)
 
-    doc = f"""`{constructor.__name__}` as an NNX cell.
-
-    Args:
-      in_features: F.
-      hidden_features: H.
-      {", ".join(own) or "(nothing)"}: as in `momentum_rnn_jax.{constructor.__name__}`.
-      {", ".join(generic)}: as in `RecurrentCell`.
-
-    Raises:
-      TypeError, ValueError: as there.
-
+    example = f"""
     >>> import jax.numpy as jnp
     >>> from flax import nnx
     >>> from momentum_rnn_jax import nnx as mnnx
     >>> cell = mnnx.{name}(3, 8, rngs=nnx.Rngs(0))
-    >>> mnnx.RNN(cell)(jnp.ones((2, 5, 3))).shape
-    (2, 5, 8)
-    """
-    members = {"__init__": initialize, "__doc__": doc, "__module__": __name__, "__signature__": signature}
+    >>> carry, h = cell(cell.initialize_carry((2, 3)), jnp.ones((2, 3)))
+    >>> h.shape
+    (2, 8)
+"""
+    doc = named_cell.describe("an NNX cell", "in_features, hidden_features: F and H.", example)
+    members = {"__init__": initialize, "__doc__": doc, "__module__": __name__, "__signature__": named_cell.signature}
     return type(name, (RecurrentCell,), members)
 
 
-RNNCell = _named_cell("RNNCell", named.rnn)
-MomentumRNNCell = _named_cell("MomentumRNNCell", named.momentum_rnn)
-AdamRNNCell = _named_cell("AdamRNNCell", named.adam_rnn)
-RMSPropRNNCell = _named_cell("RMSPropRNNCell", named.rmsprop_rnn)
-NesterovRNNCell = _named_cell("NesterovRNNCell", named.nesterov_rnn)
+RNNCell = _named_cell("RNNCell")
+MomentumRNNCell = _named_cell("MomentumRNNCell")
+AdamRNNCell = _named_cell("AdamRNNCell")
+RMSPropRNNCell = _named_cell("RMSPropRNNCell")
+NesterovRNNCell = _named_cell("NesterovRNNCell")
 
-LSTMCell = _named_cell("LSTMCell", named.lstm)
-MomentumLSTMCell = _named_cell("MomentumLSTMCell", named.momentum_lstm)
-AdamLSTMCell = _named_cell("AdamLSTMCell", named.adam_lstm)
-RMSPropLSTMCell = _named_cell("RMSPropLSTMCell", named.rmsprop_lstm)
-NesterovLSTMCell = _named_cell("NesterovLSTMCell", named.nesterov_lstm)
+LSTMCell = _named_cell("LSTMCell")
+MomentumLSTMCell = _named_cell("MomentumLSTMCell")
+AdamLSTMCell = _named_cell("AdamLSTMCell")
+RMSPropLSTMCell = _named_cell("RMSPropLSTMCell")
+NesterovLSTMCell = _named_cell("NesterovLSTMCell")
 
-GRUCell = _named_cell("GRUCell", named.gru)
-MomentumGRUCell = _named_cell("MomentumGRUCell", named.momentum_gru)
-AdamGRUCell = _named_cell("AdamGRUCell", named.adam_gru)
-RMSPropGRUCell = _named_cell("RMSPropGRUCell", named.rmsprop_gru)
-NesterovGRUCell = _named_cell("NesterovGRUCell", named.nesterov_gru)
+GRUCell = _named_cell("GRUCell")
+MomentumGRUCell = _named_cell("MomentumGRUCell")
+AdamGRUCell = _named_cell("AdamGRUCell")
+RMSPropGRUCell = _named_cell("RMSPropGRUCell")
+NesterovGRUCell = _named_cell("NesterovGRUCell")
 
-OrthogonalCell = _named_cell("OrthogonalCell", named.dtriv)
-MomentumOrthogonalCell = _named_cell("MomentumOrthogonalCell", named.momentum_dtriv)
-AdamOrthogonalCell = _named_cell("AdamOrthogonalCell", named.adam_dtriv)
-RMSPropOrthogonalCell = _named_cell("RMSPropOrthogonalCell", named.rmsprop_dtriv)
-NesterovOrthogonalCell = _named_cell("NesterovOrthogonalCell", named.nesterov_dtriv)
+OrthogonalCell = _named_cell("OrthogonalCell")
+MomentumOrthogonalCell = _named_cell("MomentumOrthogonalCell")
+AdamOrthogonalCell = _named_cell("AdamOrthogonalCell")
+RMSPropOrthogonalCell = _named_cell("RMSPropOrthogonalCell")
+NesterovOrthogonalCell = _named_cell("NesterovOrthogonalCell")
 
 
 class WeightDrop(nnx.Module):

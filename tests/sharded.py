@@ -11,7 +11,8 @@ import momentum_rnn_jax as mr
 from momentum_rnn_jax import nnx as mnnx
 
 BATCH, TIME, F, H = 16, 5, 3, 4
-CELLS = {"scheduled_restart_lstm": mr.scheduled_restart_lstm(H), "momentum_dtriv": mr.momentum_dtriv(H)}
+LENGTHS = np.arange(BATCH, dtype=np.int32) % (TIME + 1)
+RESETS = np.broadcast_to(np.arange(TIME) == 2, (BATCH, TIME))
 
 
 def close(name, actual, expected):
@@ -20,70 +21,86 @@ def close(name, actual, expected):
     print(name, "ok")
 
 
-def main():
-    assert len(jax.devices()) == 8
-    for name, cell in CELLS.items():
-        params = cell.init(jax.random.key(0), F)
-        xs = jax.random.normal(jax.random.key(1), (TIME, BATCH, F))
-        lengths = jnp.arange(BATCH, dtype=jnp.int32) % (TIME + 1)
+def meshes(*kinds):
+    for kind in kinds:
+        mesh = jax.make_mesh((8,), ("data",), axis_types=(kind,))
+        with jax.set_mesh(mesh):
+            yield kind, lambda array, *axes, mesh=mesh: jax.device_put(array, NamedSharding(mesh, P(*axes)))
 
-        def loss(params, xs, lengths, cell=cell):
+
+def check_axes(name, cell, *kinds):
+    """Outputs, states and gradients with each kind of axes."""
+
+    @jax.jit
+    def run(params, xs, lengths):
+        def loss(params, xs):
             return jnp.sum(mr.unroll(cell, params, xs, seq_lengths=lengths)[1] ** 2)
 
-        def states_and_outputs(params, xs, cell=cell):
-            return mr.unroll(cell, params, xs)
+        return jax.value_and_grad(loss, (0, 1))(params, xs), mr.unroll(cell, params, xs)
 
-        expected = jax.value_and_grad(loss)(params, xs, lengths)
-        outputs = states_and_outputs(params, xs)
-        for kind in (AxisType.Auto, AxisType.Explicit):
-            mesh = jax.make_mesh((8,), ("data",), axis_types=(kind,))
-            with jax.set_mesh(mesh):
-                split = jax.device_put(xs, NamedSharding(mesh, P(None, "data")))
-                split_lengths = jax.device_put(lengths, NamedSharding(mesh, P("data")))
-                whole = jax.device_put(params, NamedSharding(mesh, P()))
-                close(f"{name} {kind}", jax.jit(jax.value_and_grad(loss))(whole, split, split_lengths), expected)
-                state, hs = jax.jit(states_and_outputs)(whole, split)
-                close(f"{name} {kind} outputs", (state, hs), outputs)
-                assert hs.sharding.is_equivalent_to(split.sharding, hs.ndim), hs.sharding
+    params, xs = cell.init(jax.random.key(0), F), jax.random.normal(jax.random.key(1), (TIME, BATCH, F))
+    expected = run(params, xs, LENGTHS)
+    for kind, put in meshes(*kinds):
+        split = put(xs, None, "data")
+        actual = run(put(params), split, put(LENGTHS, "data"))
+        close(f"{name} {kind}", actual, expected)
+        hs = actual[1][1]
+        assert hs.sharding.is_equivalent_to(split.sharding, hs.ndim), hs.sharding
 
-        mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
 
-        @jax.jit
-        @jax.shard_map(mesh=mesh, in_specs=(P(), P(None, "data")), out_specs=P(None, "data"))
-        def shard(params, xs, cell=cell):
-            return mr.unroll(cell, params, xs)[1]
+def check_shard_map_over_the_batch(name, cell):
+    @jax.jit
+    def run(params, xs):
+        return mr.unroll(cell, params, xs)
 
-        close(f"{name} shard_map", shard(params, xs), outputs[1])
+    params, xs = cell.init(jax.random.key(0), F), jax.random.normal(jax.random.key(1), (TIME, BATCH, F))
+    expected = run(params, xs)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    split = jax.shard_map(run, mesh=mesh, in_specs=(P(), P(None, "data")), out_specs=(P("data"), P(None, "data")))
+    close(f"{name} shard_map over the batch", jax.jit(split)(params, xs), expected)
 
-        @jax.jit
-        @jax.shard_map(mesh=mesh, in_specs=(P("data"), P()), out_specs=P("data"))
-        def shard_over_seeds(params, xs, cell=cell):
-            return jax.vmap(lambda params: mr.unroll(cell, params, xs)[1])(params)
 
-        keys = jax.random.split(jax.random.key(2), 8)
-        seeds = jax.vmap(lambda key, cell=cell: cell.init(key, F))(keys)
-        alone = jax.vmap(lambda params, cell=cell, xs=xs: mr.unroll(cell, params, xs)[1])(seeds)
-        close(f"{name} shard_map over seeds", shard_over_seeds(seeds, xs), alone)
+def check_shard_map_over_seeds(name, cell):
+    @jax.jit
+    def run(params, xs):
+        return jax.vmap(lambda params: mr.unroll(cell, params, xs)[1])(params)
+
+    params = jax.jit(jax.vmap(lambda key: cell.init(key, F)))(jax.random.split(jax.random.key(2), 8))
+    xs = jax.random.normal(jax.random.key(1), (TIME, BATCH, F))
+    mesh = jax.make_mesh((8,), ("seeds",), axis_types=(AxisType.Auto,))
+    split = jax.shard_map(run, mesh=mesh, in_specs=(P("seeds"), P()), out_specs=P("seeds"))
+    close(f"{name} shard_map over seeds", jax.jit(split)(params, xs), run(params, xs))
+
+
+def check_nnx():
+    """The layer's gradients and outputs with lengths, resets, backwards, from a given carry."""
+
+    @nnx.jit
+    def run(rnn, xs, lengths, resets):
+        carry = rnn.cell.initialize_carry((BATCH, F))
+
+        def loss(rnn):
+            return jnp.sum(rnn(xs, initial_carry=carry, seq_lengths=lengths, resets=resets, reverse=True) ** 2)
+
+        return nnx.value_and_grad(loss)(rnn)
 
     def create():
         return mnnx.RNN(mnnx.MomentumLSTMCell(F, H, rngs=nnx.Rngs(0)))
 
-    xs = jax.random.normal(jax.random.key(1), (BATCH, TIME, F))
-    lengths = jnp.arange(BATCH, dtype=jnp.int32) % (TIME + 1)
-    resets = jnp.zeros((BATCH, TIME), bool).at[:, 2].set(True)
+    arrays = jax.random.normal(jax.random.key(1), (BATCH, TIME, F)), LENGTHS, RESETS
+    expected = run(create(), *arrays)
+    for kind, put in meshes(AxisType.Auto, AxisType.Explicit):
+        close(f"nnx {kind}", run(create(), *(put(array, "data") for array in arrays)), expected)
 
-    def run(rnn, xs, lengths, resets):
-        carry = rnn.cell.initialize_carry((BATCH, F))
-        return nnx.value_and_grad(
-            lambda rnn: jnp.sum(rnn(xs, initial_carry=carry, seq_lengths=lengths, resets=resets, reverse=True) ** 2)
-        )(rnn)
 
-    expected = run(create(), xs, lengths, resets)
-    for kind in (AxisType.Auto, AxisType.Explicit):
-        mesh = jax.make_mesh((8,), ("data",), axis_types=(kind,))
-        with jax.set_mesh(mesh):
-            split = [jax.device_put(array, NamedSharding(mesh, P("data"))) for array in (xs, lengths, resets)]
-            close(f"nnx {kind}", nnx.jit(run)(create(), *split), expected)
+def main():
+    assert len(jax.devices()) == 8
+    lstm, dtriv = mr.scheduled_restart_lstm(H), mr.momentum_dtriv(H)
+    check_axes("scheduled_restart_lstm", lstm, AxisType.Auto, AxisType.Explicit)
+    check_axes("momentum_dtriv", dtriv, AxisType.Explicit)
+    check_shard_map_over_the_batch("scheduled_restart_lstm", lstm)
+    check_shard_map_over_seeds("momentum_dtriv", dtriv)
+    check_nnx()
 
 
 if __name__ == "__main__":
