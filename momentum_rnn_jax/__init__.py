@@ -3,7 +3,7 @@
 from momentum_rnn_jax import interop, named, orthogonal
 from momentum_rnn_jax._pytree import pytree_dataclass
 from momentum_rnn_jax.cell import Cell, CellState, RecurrentCell
-from momentum_rnn_jax.cores import GRU, LSTM, Core, Elman, HiddenState, LSTMState, Orthogonal
+from momentum_rnn_jax.cores import GRU, LSTM, Core, Elman, HiddenState, KernelCore, LSTMState, Orthogonal
 from momentum_rnn_jax.drives import (
     Adam,
     AdamState,
@@ -23,7 +23,7 @@ from momentum_rnn_jax.interop import from_flax, from_released, from_torch, from_
 from momentum_rnn_jax.named import *
 from momentum_rnn_jax.orthogonal import rebase
 from momentum_rnn_jax.released_nesterov import ReleasedNesterovLSTM
-from momentum_rnn_jax.unroll import unroll
+from momentum_rnn_jax.unroll import explain, unroll
 
 __version__ = "0.1.0"
 
@@ -40,6 +40,7 @@ __all__ = [
     "HiddenState",
     "Identity",
     "IdentityState",
+    "KernelCore",
     "LSTMState",
     "Momentum",
     "MomentumState",
@@ -52,6 +53,7 @@ __all__ = [
     "RecurrentCell",
     "ReleasedNesterovLSTM",
     "align",
+    "explain",
     "from_flax",
     "from_released",
     "from_torch",

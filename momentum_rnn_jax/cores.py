@@ -67,13 +67,45 @@ class Core(abc.ABC):
         """One time step: `(prepared parameters, state, d_t)` with `d_t` of shape (..., G·H) -> `(new state, h_t)`."""
 
 
+class KernelCore(Core):
+    """A core that recurs through one product, `a_t = h_{t-1} @ kernel + bias`; the rest of its step is element-wise.
+
+    That is what `unroll`'s fast path needs to know. Its state is a named tuple with the entry `h`, zeros at the start, and `h` is
+    its output. A subclass defines `update`, and says by `additive` whether `a_t` and `d_t` enter by their sum alone.
+
+    >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
+    >>> @mr.pytree_dataclass
+    ... class Sine(mr.Elman):
+    ...     def update(self, ready, state, *pre):
+    ...         return mr.HiddenState(jnp.sin(pre[0]))
+    >>> cell = mr.Cell(Sine(3), mr.Momentum())
+    >>> params = cell.init(jax.random.key(0), in_features=2)
+    >>> mr.unroll(cell, params, jnp.ones((5, 2)), method="chunked")[1].shape
+    (5, 3)
+    """
+
+    additive: ClassVar[bool] = True
+
+    def step(self, ready: Params, state: Any, d: Array) -> tuple[Any, Array]:
+        new = self.update(ready, state, *self.pre_activations(affine(ready, state.h), d))
+        return new, new.h
+
+    def pre_activations(self, a: Array, d: Array) -> tuple[Array, ...]:
+        """What `update` takes: `(a + d,)`, or `(a, d)` when the core is not additive."""
+        return (a + d,) if self.additive else (a, d)
+
+    @abc.abstractmethod
+    def update(self, ready: Params, state: Any, *pre: Array) -> Any:
+        """The element-wise half of a step: the state after it, from the one before and `pre_activations`."""
+
+
 class HiddenState(NamedTuple):
     """`h`: h_t, (..., H)."""
 
     h: Array
 
 
-class HiddenStateCore(Core):
+class HiddenStateCore(KernelCore):
     """A core whose whole state is its hidden vector."""
 
     def initial_state(self, ready: Params, batch_shape: tuple[int, ...], dtype: Any) -> HiddenState:
@@ -86,13 +118,11 @@ class SimpleCore(HiddenStateCore):
     num_gates: ClassVar[int] = 1
     activation: str
 
-    def step(self, ready: Params, state: HiddenState, d: Array) -> tuple[HiddenState, Array]:
-        z = affine(ready, state.h) + d
+    def update(self, ready: Params, state: HiddenState, *pre: Array) -> HiddenState:
+        (z,) = pre
         if self.activation == "modrelu":
-            h = activations.modrelu(z, ready["modrelu_bias"])
-        else:
-            h = activations.ELEMENTWISE[self.activation](z)
-        return HiddenState(h), h
+            return HiddenState(activations.modrelu(z, ready["modrelu_bias"]))
+        return HiddenState(activations.ELEMENTWISE[self.activation](z))
 
     def modrelu_shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of modReLU's own parameter, where that is the activation."""
@@ -154,7 +184,7 @@ class LSTMState(NamedTuple):
 
 
 @pytree_dataclass
-class LSTM(Core):
+class LSTM(KernelCore):
     """Long short-term memory: `(i, f, g, o) = U h_{t-1} + b + d_t`, `c_t = σ(f) c_{t-1} + σ(i) tanh(g)`, `h_t = σ(o) tanh(c_t)`.
 
     Args:
@@ -208,15 +238,10 @@ class LSTM(Core):
         shape = (*batch_shape, self.hidden_features)
         return LSTMState(jnp.zeros(shape, dtype), jnp.zeros(shape, dtype))  # two buffers: a caller may donate them
 
-    def step(self, ready: Params, state: LSTMState, d: Array) -> tuple[LSTMState, Array]:
-        return self.update(state, affine(ready, state.h) + d)
-
-    def update(self, state: LSTMState, gates: Array) -> tuple[LSTMState, Array]:
-        """The point-wise half of a step: gates (i, f, g, o) before their activations, (..., 4H) -> (new state, h_t)."""
-        i, f, g, o = jnp.split(gates, 4, axis=-1)
+    def update(self, ready: Params, state: LSTMState, *pre: Array) -> LSTMState:
+        i, f, g, o = jnp.split(pre[0], 4, axis=-1)
         c = jax.nn.sigmoid(f) * state.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        h = jax.nn.sigmoid(o) * jnp.tanh(c)
-        return LSTMState(c, h), h
+        return LSTMState(c, jax.nn.sigmoid(o) * jnp.tanh(c))
 
     def _forget_bias(self, dtype: Any) -> Array:
         H = self.hidden_features
@@ -253,6 +278,7 @@ class GRU(HiddenStateCore):
     hidden_features: int = static()
 
     num_gates: ClassVar[int] = 3
+    additive: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         _check_hidden_features(self)
@@ -265,12 +291,10 @@ class GRU(HiddenStateCore):
         H = self.hidden_features
         return {"kernel": _orthogonal_gates(key, H, 3, dtype), "bias": jnp.zeros(3 * H, dtype)}
 
-    def step(self, ready: Params, state: HiddenState, d: Array) -> tuple[HiddenState, Array]:
-        a_r, a_z, a_n = jnp.split(affine(ready, state.h), 3, axis=-1)
-        d_r, d_z, d_n = jnp.split(d, 3, axis=-1)
+    def update(self, ready: Params, state: HiddenState, *pre: Array) -> HiddenState:
+        (a_r, a_z, a_n), (d_r, d_z, d_n) = (jnp.split(part, 3, axis=-1) for part in pre)
         z = jax.nn.sigmoid(a_z + d_z)
-        h = (1 - z) * jnp.tanh(d_n + jax.nn.sigmoid(a_r + d_r) * a_n) + z * state.h
-        return HiddenState(h), h
+        return HiddenState((1 - z) * jnp.tanh(d_n + jax.nn.sigmoid(a_r + d_r) * a_n) + z * state.h)
 
 
 @pytree_dataclass

@@ -56,8 +56,8 @@ class ReleasedNesterovLSTM(RecurrentCell):
         u = self.project(ready, x).astype(wide)
         y = affine(ready["core"], state.core.h).astype(wide) - align("step_size", self.step_size, u) * u
         gates = y + nesterov_momentum(state.drive.steps, wide) * (y - previous)
-        core_state, h = self.core.update(state.core, gates.astype(x.dtype))
-        return CellState(NesterovState(y, next_steps(state.drive.steps, self.restart)), core_state), h
+        core_state = self.core.update(ready["core"], state.core, gates.astype(x.dtype))
+        return CellState(NesterovState(y, next_steps(state.drive.steps, self.restart)), core_state), core_state.h
 
     def _initial_drive_state(self, u: Array) -> NesterovState:
         return Nesterov().init(u)

@@ -1,16 +1,17 @@
-"""A cell over a whole sequence: the reference scan of `step`, and the exact fast path that hoists the drive."""
+"""A cell over a whole sequence: by the reference scan of `step`, or by the exact fast path."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from momentum_rnn_jax import _checks
+from momentum_rnn_jax import _checks, _masked, chunked
+from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
+from momentum_rnn_jax.cores import KernelCore
 
-METHODS = ("auto", "stepwise", "hoisted")
+METHODS = ("auto", "stepwise", "chunked")
 
 
 def unroll(
@@ -23,6 +24,7 @@ def unroll(
     seq_lengths: Array | None = None,
     resets: Array | None = None,
     dtype: Any = None,
+    remat: str | int = "auto",
 ) -> tuple[CellState, Array]:
     """Run a cell over a sequence: `(state_T, (h_1, …, h_T))`.
 
@@ -35,19 +37,23 @@ def unroll(
       state: where to go on from; zeros, `cell.initial_state`, unless given.
       method: how, never what: every method gives the same outputs, states and gradients to rounding.
         "stepwise": a `jax.lax.scan` of the cell's step, the reference.
-        "hoisted": the projection and the drive for all time steps at once, then a scan of the core alone.
-        "auto": "hoisted" where it exists, else "stepwise". Under `jax.jit`, make it static: `static_argnames="method"`.
+        "chunked": the projection and the drive for many time steps at once, the core's product and element-wise part step by
+        step, and a backward pass written by hand. Forward mode, second derivatives and `vmap` work all the same.
+        "auto": "chunked" where it exists, else "stepwise". Under `jax.jit`, make it static: `static_argnames="method"`.
       seq_lengths: (...), integers from 0 to time: how many steps of each example count. Outputs after them are zero, the final
         state is the one after them, and what the inputs hold there, NaN included, changes nothing, gradients neither.
       resets: (time, ...), booleans: where True, a new episode begins with that step, from the zero state. A packed sequence
         equals its episodes run one by one.
       dtype: of computation; the parameters' unless given. An orthogonal matrix is built in the parameters' dtype all the same.
+      remat: what "chunked" keeps for the backward pass. "none": the states and pre-activations of every step. "auto": the
+        pre-activations only where they are small, else they are computed again. An integer: the state every so many steps, and
+        everything else is computed again, for sequences that would not fit the memory. "stepwise" takes "auto" alone.
 
     Returns:
       The final state, and hs, (time, ..., H), in the dtype of computation.
 
     Raises:
-      TypeError, ValueError: an argument does not fit the cell or another argument; the message names it. "hoisted" is refused,
+      TypeError, ValueError: an argument does not fit the cell or another argument; the message names it. "chunked" is refused,
         with the reason, for a cell whose drive sees the hidden state. Traced lengths are not checked; those beyond the
         sequence count as its end.
 
@@ -63,9 +69,7 @@ def unroll(
     True
     """
     _checks.instance("cell", cell, RecurrentCell)
-    _checks.choice("method", method, METHODS)
-    if method == "hoisted" and not isinstance(cell, Cell):
-        raise ValueError(f"method must be 'stepwise' or 'auto' for this cell: {cell.why_stepwise}.")
+    _check_method(cell, method, remat)
     xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
     batch_shape = xs.shape[1:-1]
     ready = cell.prepare(params, dtype)
@@ -80,63 +84,60 @@ def unroll(
         resets = None if resets is None else jnp.asarray(resets) & valid
 
     start = cell.start(ready, batch_shape)
-    if state is None:
-        state = start
-    else:
+    if state is not None:
         cell.check_state(ready, state, batch_shape)
     if xs.shape[0]:
         like = [cell.project(ready, xs[0])[..., 0], *(mask[0] for mask in (resets, valid) if mask is not None)]
         start, state = _varying_like(like, start), _varying_like(like, state)
-    if method != "stepwise" and isinstance(cell, Cell):
-        return _hoisted(cell, ready, xs, state, start, resets, valid)
-    return _scan(lambda state, x: cell.advance(ready, state, x), state, xs, start, resets, valid)
+    masks = Masks(resets, valid)
+    if isinstance(cell, Cell) and _is_chunked(cell, method) and xs.shape[0]:
+        plan = chunked.choose(cell, xs.shape, xs.dtype, remat)
+        return chunked.run(plan, cell, ready, xs, state, start, masks)
+    return _masked.scan(lambda state, x: cell.advance(ready, state, x), start if state is None else state, xs, start, masks)
 
 
-def _hoisted(
-    cell: Cell, ready: Params, xs: Array, state: CellState, start: CellState, resets: Array | None, valid: Array | None
-) -> tuple[CellState, Array]:
-    us = cell.project(ready, xs)
-    if resets is None and valid is None:
-        drive_state, ds = cell.drive.unroll(state.drive, us)
+def explain(
+    cell: RecurrentCell, params: Params, xs: Array, method: str = "auto", *, dtype: Any = None, remat: str | int = "auto"
+) -> str:
+    """How `unroll` runs this cell over inputs of this shape, in a sentence.
+
+    Args:
+      As in `unroll`; `xs` may be a `jax.ShapeDtypeStruct`.
+
+    Raises:
+      TypeError, ValueError: as `unroll`.
+
+    >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
+    >>> cell = mr.momentum_lstm(128)
+    >>> print(mr.explain(cell, cell.init(jax.random.key(0), 1), jnp.ones((784, 128, 1))))
+    chunked: 49 chunks of 16 steps; the drive acts on the 1 input features, in front of the projection, which is part of \
+    every step's product; the backward pass gets the states of every step and computes the pre-activations again.
+    """
+    _checks.instance("cell", cell, RecurrentCell)
+    _check_method(cell, method, remat)
+    xs = jax.eval_shape(lambda params, xs: cell.check_inputs(params, xs, "xs", min_ndim=2), params, xs)
+    if cell.why_stepwise:
+        return f"stepwise: {cell.why_stepwise}."
+    if not isinstance(cell, Cell) or not _is_chunked(cell, method):
+        return "stepwise: a scan of the cell's step" + (", as asked." if method == "stepwise" else ".")
+    return f"chunked: {chunked.describe(cell, xs.shape, xs.dtype if dtype is None else dtype, remat)}."
+
+
+def _check_method(cell: RecurrentCell, method: str, remat: str | int) -> None:
+    _checks.choice("method", method, METHODS)
+    if method == "chunked" and not _is_chunked(cell, method):
+        why = cell.why_stepwise or f"{type(cell).__name__}'s core is no KernelCore"
+        raise ValueError(f"method must be 'stepwise' or 'auto' for this cell: {why}.")
+    if isinstance(remat, str):
+        _checks.choice("remat", remat, ("auto", "none"))
     else:
-        drive_state, ds = _scan(cell.drive.step, state.drive, us, start.drive, resets, valid)
-
-    def step(core_state: Any, d: Array) -> tuple[Any, Array]:
-        return cell.core.step(ready["core"], core_state, d)
-
-    core_state, hs = _scan(step, state.core, ds, start.core, resets, valid)
-    return CellState(drive_state, core_state), hs
+        _checks.integer("remat", remat, low=1)
+    if remat != "auto" and not _is_chunked(cell, method):
+        raise ValueError(f"remat must be 'auto' where the cell runs stepwise, got {remat!r}.")
 
 
-def _scan(
-    step: Callable[[Any, Array], tuple[Any, Array]],
-    state: Any,
-    xs: Array,
-    start: Any,
-    resets: Array | None,
-    valid: Array | None,
-) -> tuple[Any, Array]:
-    """`jax.lax.scan(step, state, xs)`, back to `start` where `resets` say, and standing still where steps are not `valid`."""
-
-    def body(state: Any, inputs: tuple[Array, Array | None, Array | None]) -> tuple[Any, Array]:
-        x, reset, is_valid = inputs
-        if reset is not None:
-            state = _select(reset, start, state)
-        new, y = step(state, x)
-        if is_valid is not None:
-            new, y = _select(is_valid, new, state), _select(is_valid, y, jnp.zeros_like(y))
-        return new, y
-
-    return jax.lax.scan(body, state, (xs, resets, valid))
-
-
-def _select(mask: Array, chosen: Any, other: Any) -> Any:
-    """For every leaf of two trees, `chosen` where the mask, of the batch's shape, is True, and `other` elsewhere."""
-
-    def leaf(a: Array, b: Array) -> Array:
-        return jnp.where(mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b)
-
-    return jax.tree.map(leaf, chosen, other)
+def _is_chunked(cell: RecurrentCell, method: str) -> bool:
+    return method != "stepwise" and isinstance(cell, Cell) and isinstance(cell.core, KernelCore)
 
 
 def _varying_like(arrays: list[Array], state: Any) -> Any:

@@ -15,11 +15,12 @@ PACKAGE = ROOT / "momentum_rnn_jax"
 # From the bottom up: a module imports from the rows above its own, never from its own row or below. A folder's `__init__` goes by
 # the folder's name.
 LAYERS = [
-    {"_checks", "_dtypes", "_pytree"},
+    {"_checks", "_dtypes", "_linear", "_masked", "_pytree"},
     {"activations", "drives", "orthogonal"},
     {"cores"},
     {"cell"},
-    {"named", "released_nesterov", "unroll"},
+    {"chunked", "named", "released_nesterov"},
+    {"unroll"},
     {"interop._files", "interop._layout"},
     {"interop.flax", "interop.released", "interop.torch"},
     {"interop", "layer"},

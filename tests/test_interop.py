@@ -28,7 +28,7 @@ def weights(record):
     return {key.removeprefix("param/"): value for key, value in record.items() if key.startswith("param/")}
 
 
-@pytest.mark.parametrize("method", ["stepwise", "hoisted"])
+@pytest.mark.parametrize("method", ["stepwise", "chunked"])
 def test_from_torch_lstm_computes_what_torch_computed(float64, record, method):
     def loss(arrays, x):
         cell, params = mr.from_torch_lstm(arrays)

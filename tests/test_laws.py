@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import named
+from momentum_rnn_jax import chunked, named
 from tests.registry import CELLS, CORES, DRIVES, HIDDEN, assert_close, problem, split_floats
 
 every_cell = pytest.mark.parametrize("name", CELLS)
@@ -60,21 +60,32 @@ def test_a_named_cell_hands_every_argument_on(name):
     assert set(parameters) == {f.name for part in (made.core, made.drive) for f in dataclasses.fields(part)} - {"hidden_features"}
 
 
-@functools.partial(jax.jit, static_argnames=("combine", "method"))
-def weighted_output(floats, combine, weights, method):
+@functools.partial(jax.jit, static_argnames=("combine", "method", "remat"))
+def weighted_output(floats, combine, weights, method, remat):
     cell, params, xs, state = combine(floats)
-    state, hs = mr.unroll(cell, params, xs, state, method=method)
+    state, hs = mr.unroll(cell, params, xs, state, method=method, remat=remat)
     return jnp.sum(hs * weights) + sum(jnp.sum(leaf) for leaf in split_floats(state)[0]), (state, hs)
 
 
-@pytest.mark.parametrize("name", [name for name, cell in CELLS.items() if not cell.why_stepwise])
-def test_hoisted_equals_stepwise_in_values_and_all_gradients(float64, name):
+CHUNKED = [name for name, cell in CELLS.items() if not cell.why_stepwise]
+# What the backward pass gets, and whether inputs are projected at every step; each drive and core meets them all.
+WAYS = [("auto", True), (3, True), ("none", False), (3, False)]
+
+
+@pytest.mark.parametrize(("name", "way"), [(name, WAYS[(i + i // len(CORES)) % len(WAYS)]) for i, name in enumerate(CHUNKED)])
+def test_chunked_equals_stepwise_in_values_and_all_gradients(float64, monkeypatch, name, way):
+    remat, in_step = way
     c = CELLS[name]
-    params, xs, state, weights = problem(c)
+    params, xs, state, weights = problem(c, time=6)
+    monkeypatch.setattr(chunked, "ROWS", 3 * xs.shape[1])
+    monkeypatch.setattr(chunked, "STORED_BYTES", 0)
+    monkeypatch.setattr(chunked, "FEW_FEATURES", 8 if in_step else 0)
+    plan = chunked.choose(c, xs.shape, xs.dtype, remat)
+    assert (plan.chunk, plan.keep) == (3, {"auto": "states", "none": "gates", 3: "boundaries"}[remat])
     floats, combine = split_floats((c, params, xs, state))
     run = jax.value_and_grad(weighted_output, has_aux=True)
-    reference = run(floats, combine, weights, "stepwise")
-    assert_close(run(floats, combine, weights, "hoisted"), reference, rtol=1e-10)
+    reference = run(floats, combine, weights, "stepwise", "auto")
+    assert_close(run(floats, combine, weights, "chunked", remat), reference, rtol=1e-10)
 
 
 @every_cell

@@ -27,7 +27,7 @@ def test_every_released_cell_has_a_record():
     assert set(RECORDS) == set(_RELEASED)
 
 
-@pytest.mark.parametrize("method", ["stepwise", "hoisted"])
+@pytest.mark.parametrize("method", ["stepwise", "chunked"])
 @pytest.mark.parametrize("name", RECORDS)
 def test_agrees_with_the_released_code(float64, name, method):
     record, arrays, hyper = load(name)
@@ -38,7 +38,7 @@ def test_agrees_with_the_released_code(float64, name, method):
         return jnp.sum(hidden * record["loss_weights"]), (state, hidden)
 
     run = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
-    if name == "nesterov_lstm_mnist" and method == "hoisted":
+    if name == "nesterov_lstm_mnist" and method == "chunked":
         with pytest.raises(ValueError, match="contains the hidden state"):
             run(arrays, record["x"])
         return

@@ -33,7 +33,7 @@ def wrong(params, part, entry, value):
         (
             lambda p: mr.unroll(CELL, p, XS, method="fast"),
             ValueError,
-            "method must be one of 'auto', 'stepwise', 'hoisted', got 'fast'",
+            "method must be one of 'auto', 'stepwise', 'chunked', got 'fast'",
         ),
         (lambda p: mr.unroll("lstm", p, XS), TypeError, "cell must be an instance of RecurrentCell, got 'lstm'"),
         (lambda p: mr.unroll(CELL, p["core"], XS), ValueError, r"params must have the entries \['core', 'input'\]"),
@@ -135,22 +135,22 @@ def test_released_nesterov_has_no_fast_path(params):
     with pytest.raises(
         ValueError, match=r"method must be 'stepwise' or 'auto' for this cell: the velocity .* contains the hidden"
     ):
-        mr.unroll(cell, params, XS, method="hoisted")
+        mr.unroll(cell, params, XS, method="chunked")
     assert_close(mr.unroll(cell, params, XS), mr.unroll(cell, params, XS, method="stepwise"), 0)
 
 
-def test_auto_takes_the_hoisted_path(params):
-    """Seen in the program: only the hoisted path projects all time steps in one product."""
+def test_auto_takes_the_chunked_path(params):
+    """Seen in the program: only the chunked path projects all time steps in one product."""
 
     def text(method):
         return str(jax.make_jaxpr(lambda xs: mr.unroll(CELL, params, xs, method=method))(XS))
 
-    assert text("auto") == text("hoisted") != text("stepwise")
+    assert text("auto") == text("chunked") != text("stepwise")
 
 
 def test_an_empty_sequence_returns_the_state_as_it_is(params):
     state = jax.tree.map(lambda z: z + 0.5, CELL.initial_state(params, (2,)))
-    for method in ("stepwise", "hoisted"):
+    for method in ("stepwise", "chunked"):
         final, hs = mr.unroll(CELL, params, XS[:0], state, method)
         assert hs.shape == (0, 2, 4)
         assert_close(final, state, 0)

@@ -17,7 +17,7 @@ LENGTHS = jnp.array([0, 4, 7], jnp.int32)
 
 
 def methods(cell):
-    return ("stepwise",) if cell.why_stepwise else ("stepwise", "hoisted")
+    return ("stepwise",) if cell.why_stepwise else ("stepwise", "chunked")
 
 
 @every_cell
@@ -53,7 +53,7 @@ def test_packed_episodes_equal_themselves_run_alone(float64, name):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not CELLS[name].why_stepwise])
-def test_hoisted_equals_stepwise_with_both_in_all_gradients(float64, name):
+def test_chunked_equals_stepwise_with_both_in_all_gradients(float64, name):
     c = CELLS[name]
     params, xs, state, weights = problem(c)
     resets = jnp.zeros(xs.shape[:2], bool).at[3, 1].set(True).at[2, 2].set(True)
@@ -68,10 +68,10 @@ def test_hoisted_equals_stepwise_with_both_in_all_gradients(float64, name):
 
         return jax.value_and_grad(loss)(floats)
 
-    assert_close(gradients(floats, "hoisted"), gradients(floats, "stepwise"), 1e-10)
+    assert_close(gradients(floats, "chunked"), gradients(floats, "stepwise"), 1e-10)
 
 
-@pytest.mark.parametrize("method", ["stepwise", "hoisted"])
+@pytest.mark.parametrize("method", ["stepwise", "chunked"])
 def test_a_reset_in_the_padding_changes_nothing(method):
     c = mr.momentum_gru(4)
     params = c.init(jax.random.key(0), 3)
@@ -82,7 +82,7 @@ def test_a_reset_in_the_padding_changes_nothing(method):
     assert_close(padded, mr.unroll(c, params, xs, state, method, seq_lengths=LENGTHS), 1e-6)
 
 
-@pytest.mark.parametrize("method", ["stepwise", "hoisted"])
+@pytest.mark.parametrize("method", ["stepwise", "chunked"])
 def test_whatever_the_padding_holds_changes_nothing(method):
     c = mr.adam_lstm(4)
     params = c.init(jax.random.key(0), 3)
