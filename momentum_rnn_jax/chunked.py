@@ -2,10 +2,11 @@
 
 The drive never sees h, so everything in front of the core is computed for many time steps at once. A linear drive acts on the F
 inputs instead of the G·H gates, before the sequence starts, and leaves a plain cell. Any other drive runs chunk by chunk, behind
-one product for the projection. Only `h_{t-1} @ kernel` and the element-wise rest of the core go step by step. Backwards likewise: the
-pre-activations of a chunk come from one product with the stored states, the steps carry the gradient through the element-wise
-part and `kernel`ᵀ, and the gradient of every kernel is one product per chunk. A chunk is small enough to stay in cache, and
-large enough for such products to be fast.
+one product for the projection. Only `h_{t-1} @ kernel` and the element-wise rest of the core go step by step.
+
+Backwards likewise: the pre-activations of a chunk come from one product with the stored states, the steps carry the gradient
+through the element-wise part and `kernel`ᵀ, and the gradient of every kernel is one product per chunk. A chunk is small enough to
+stay in cache, and large enough for such products to be fast.
 
 `linear_call` makes this backward pass one of JAX's own: forward mode, second derivatives and `vmap` work.
 """
@@ -27,7 +28,7 @@ from momentum_rnn_jax._linear import linear_call
 from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import Cell, CellState, Params
 from momentum_rnn_jax.cores import KernelCore, affine
-from momentum_rnn_jax.drives import Drive, Identity, IdentityState, VelocityRecurrence
+from momentum_rnn_jax.drives import Drive, Identity, IdentityState, Momentum, Nesterov
 
 ROWS = 2048  # of a chunk's products: time steps times batch
 STORED_BYTES = 1 << 26  # up to here, pre-activations are kept for the backward pass rather than computed again
@@ -57,12 +58,12 @@ def choose(cell: Cell, xs_shape: tuple[int, ...], dtype: Any, remat: str | int) 
     core = _kernel_core(cell)
     gates = core.drive_features
     filter_inputs = (
-        isinstance(cell.drive, VelocityRecurrence)
+        type(cell.drive) in (Momentum, Nesterov)  # a subclass may do anything with its velocity
         and all(jnp.ndim(leaf) == 0 for leaf in jax.tree.leaves(cell.drive))
         and features + 2 < gates
         and at_least_float32(dtype) == dtype
     )
-    joint = core.additive and (filter_inputs or isinstance(cell.drive, Identity))
+    joint = core.additive and (filter_inputs or type(cell.drive) is Identity)
     in_step = joint and features <= FEW_FEATURES
     if isinstance(remat, int):
         return Plan(min(remat, time), filter_inputs, joint, in_step, "boundaries")
@@ -76,19 +77,19 @@ def choose(cell: Cell, xs_shape: tuple[int, ...], dtype: Any, remat: str | int) 
 def describe(cell: Cell, xs_shape: tuple[int, ...], dtype: Any, remat: str | int) -> str:
     """The plan in words."""
     plan, time = choose(cell, xs_shape, dtype, remat), xs_shape[0]
-    rest = f" and one of {time % plan.chunk}" if time % plan.chunk else ""
+    rest = f" and {time % plan.chunk}" if time % plan.chunk else ""
     where = "the drive acts on the gates, behind the projection"
     if plan.filter_inputs:
-        where = f"the drive acts on the {xs_shape[-1]} input features, in front of the projection"
+        where = f"the drive acts on the input features ({xs_shape[-1]}), in front of the projection"
     elif isinstance(cell.drive, Identity):
-        where = "there is no drive"
+        where = "no drive acts in front or behind of the projection"
     in_step = ", which is part of every step's product" if plan.in_step else ""
     backward = {
         "gates": "gets the states and pre-activations of every step",
         "states": "gets the states of every step and computes the pre-activations again",
         "boundaries": "gets the states between chunks and computes all else again",
     }[plan.keep]
-    return f"{time // plan.chunk} chunks of {plan.chunk} steps{rest}; {where}{in_step}; the backward pass {backward}"
+    return f"{time // plan.chunk} x {plan.chunk} steps{rest}; {where}{in_step}; the backward pass {backward}"
 
 
 def _kernel_core(cell: Cell) -> KernelCore:
@@ -118,8 +119,12 @@ def run(
 ) -> tuple[CellState, Array]:
     """`unroll` for a `Cell` with a `KernelCore`, on arguments that fit; without a state it begins at the start."""
     fresh, state = state is None, start if state is None else state
-    given = (cell, ready, xs, state, start, masks)
-    cell, ready, xs, state, start, masks = _on_each_device(jax.tree.map(jnp.asarray, given))
+    if masks.resets is not None and not fresh:
+        # A reset must forget an initial velocity even where that is not finite, which `p v_0` with p = 0 does not.
+        joint = plan.joint and not plan.filter_inputs
+        plan = dataclasses.replace(plan, filter_inputs=False, joint=joint, in_step=plan.in_step and joint)
+    given = (cell.drive, ready, xs, state, start, masks)
+    drive, ready, xs, state, start, masks = _on_each_device(jax.tree.map(jnp.asarray, given))
     weights, bias = ready["input"]["kernel"], ready["input"].get("bias")
     if bias is not None:  # a row of the kernel, for an input of one: its gradient is then part of a product too
         weights = jnp.concatenate([weights, bias[jnp.newaxis]])
@@ -128,12 +133,12 @@ def run(
         return _run_in_pieces(
             plan,
             _kernel_core(cell),
-            Weights(cell.drive, weights, ready["core"], None),
+            Weights(drive, weights, ready["core"], None),
             Inputs(xs, None, masks),
             state,
             start.drive,
         )
-    drive_state, xs, p = _filter(cell.drive, state.drive, start.drive, xs, masks)
+    drive_state, xs, p = _filter(drive, state.drive, start.drive, xs, masks)
     final, hs = _run_in_pieces(
         plan,
         _kernel_core(cell),
@@ -235,7 +240,7 @@ def _forward(plan: Plan, core: KernelCore, args: Any, keep: str) -> tuple[CellSt
         return CellState(drive, last), Kept(state.drive, state.core if keep == "boundaries" else None, states, pre)
 
     final, kept = jax.lax.scan(chunk, state, _chunks(plan, inputs))
-    hs = kept.states.h.reshape(inputs.x.shape[0], *kept.states.h.shape[2:])
+    hs = _joined(kept.states.h)
     if keep == "boundaries":
         return final, hs, kept._replace(states=None)
     if keep != "nothing":
@@ -263,6 +268,7 @@ def _core(core: KernelCore, weights: Weights, state: Any, inputs: Inputs, d: Arr
     Without `d`, the inputs are projected with the state, in one product a step.
     """
     start = jax.tree.map(jnp.zeros_like, state)
+    others = _others(weights.core)
     joint = jnp.concatenate([weights.core["kernel"], weights.input]) if d is None else None
     source = inputs.x if d is None else d
 
@@ -277,7 +283,7 @@ def _core(core: KernelCore, weights: Weights, state: Any, inputs: Inputs, d: Arr
         later, p, masks = step_inputs
         state = _masked.enter(state, start, masks)
         pre = pre_activations(state, now, p)
-        new = _masked.leave(core.update(weights.core, state, *pre), state, masks)
+        new = _masked.leave(core.update(others, state, *pre), state, masks)
         kept = new if keep in ("gates", "states") else jax.tree.map(lambda _: None, new)._replace(h=new.h)
         following = jax.lax.dynamic_index_in_dim(source, later, keepdims=False)
         return (new, following), (kept, pre if keep == "gates" else None)
@@ -347,7 +353,7 @@ def _tangent(plan: Plan, core: KernelCore, args: Any, kept: Kept, moves: Any) ->
         return CellState(ddrive, dcore), dhs
 
     dstate, dhs = jax.lax.scan(chunk, dstate, (*_chunks(plan, (inputs, dinputs)), kept))
-    return dstate, dhs.reshape(-1, *dhs.shape[2:])
+    return dstate, _joined(dhs)
 
 
 def _transpose(plan: Plan, core: KernelCore, args: Any, kept: Kept, dfinal: Any, dhs: Array) -> Any:
@@ -374,9 +380,10 @@ def _transpose(plan: Plan, core: KernelCore, args: Any, kept: Kept, dfinal: Any,
             dbefore = dbefore._replace(h=dbefore.h + dpre[0] @ backwards)
             if masks.valid is not None:
                 dbefore = jax.tree.map(jnp.add, dbefore, _masked.select(masks.valid, zeros, dnew))
-            return (_masked.enter(dbefore, zeros, masks), jax.tree.map(jnp.add, dothers, more)), dpre
+            dothers = jax.tree.map(lambda a, b: a + b.astype(a.dtype), dothers, more)
+            return (_masked.enter(dbefore, zeros, masks), dothers), dpre
 
-        zeros = jax.tree.map(jnp.zeros_like, others)
+        zeros = jax.tree.map(_wide_zeros, others)
         (dcore, dothers), dpre = jax.lax.scan(step, (dstate.core, zeros), (before, pre, dhs, inputs.masks), reverse=True)
         da, dd = dpre[0], dpre[-1]
         ddrive_weights, ddrive, dus = pull_drive((dstate.drive, dd))[0]
@@ -397,10 +404,15 @@ def _transpose(plan: Plan, core: KernelCore, args: Any, kept: Kept, dfinal: Any,
         total = jax.tree.map(lambda a, b: a + b.astype(a.dtype), total, dweights)
         return (CellState(ddrive, dcore), total), floats_of_inputs._replace(x=dus @ weights.input.T, p=dp)
 
-    total = jax.tree.map(lambda leaf: jnp.zeros_like(leaf, at_least_float32(leaf.dtype)), _floats(weights))
+    total = jax.tree.map(_wide_zeros, _floats(weights))
     (dstate, total), dinputs = jax.lax.scan(chunk, (dfinal, total), (*_chunks(plan, (inputs, dhs)), kept), reverse=True)
     dweights = jax.tree.map(lambda a, like: a.astype(like.dtype), total, _floats(weights))
-    return dweights, jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), dinputs), dstate
+    return dweights, jax.tree.map(_joined, dinputs), dstate
+
+
+def _wide_zeros(leaf: Array) -> Array:
+    """Where gradients are summed up, in at least float32."""
+    return jnp.zeros_like(leaf, at_least_float32(leaf.dtype))
 
 
 def _outer(a: Array, b: Array) -> Array:
@@ -436,7 +448,12 @@ def _others(params: dict[str, Array]) -> dict[str, Array]:
 
 def _chunks(plan: Plan, tree: Any) -> Any:
     """(time, …) -> (chunks, chunk, …)."""
-    return jax.tree.map(lambda leaf: leaf.reshape(-1, plan.chunk, *leaf.shape[1:]), tree)
+    return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] // plan.chunk, plan.chunk, *leaf.shape[1:]), tree)
+
+
+def _joined(leaf: Array) -> Array:
+    """(chunks, chunk, …) -> (time, …)."""
+    return leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:])
 
 
 def _floats(tree: Any, values: Any = None) -> Any:

@@ -96,7 +96,10 @@ class KernelCore(Core):
 
     @abc.abstractmethod
     def update(self, ready: Params, state: Any, *pre: Array) -> Any:
-        """The element-wise half of a step: the state after it, from the one before and `pre_activations`."""
+        """The element-wise half of a step: the state after it, from the one before and `pre_activations`.
+
+        The fast path hands over the parameters without `kernel` and `bias`, whose part is done.
+        """
 
 
 class HiddenState(NamedTuple):

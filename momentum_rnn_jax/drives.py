@@ -21,7 +21,6 @@ from jax import Array
 
 from momentum_rnn_jax import _checks
 from momentum_rnn_jax._dtypes import at_least_float32
-from momentum_rnn_jax._linear import linear_call
 from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, static
 
 
@@ -269,17 +268,6 @@ class Adam(Drive):
         second_moment, scale = _root_mean_square(self.beta, self.eps, state.second_moment, u)
         return AdamState(velocity, second_moment), velocity / scale
 
-    def unroll(self, state: AdamState, us: Array) -> tuple[AdamState, Array]:
-        if not _all_scalars(self.mu, self.beta):
-            return super().unroll(state, us)
-
-        def block(state: AdamState, us: Array) -> tuple[AdamState, Array]:
-            velocities = _decayed_sums(self.mu, state.velocity, align("step_size", self.step_size, us) * us)
-            moments, scale = _root_mean_squares(self.beta, self.eps, state.second_moment, us)
-            return AdamState(velocities[-1], moments[-1]), velocities / scale
-
-        return _in_blocks(block, state, us)
-
 
 class RMSPropState(NamedTuple):
     """`second_moment`: m_t, shaped like u, (..., G·H)."""
@@ -324,16 +312,6 @@ class RMSProp(Drive):
     def update(self, state: RMSPropState, u: Array) -> tuple[RMSPropState, Array]:
         second_moment, scale = _root_mean_square(self.beta, self.eps, state.second_moment, u)
         return RMSPropState(second_moment), align("step_size", self.step_size, u) * u / scale
-
-    def unroll(self, state: RMSPropState, us: Array) -> tuple[RMSPropState, Array]:
-        if not _all_scalars(self.beta):
-            return super().unroll(state, us)
-
-        def block(state: RMSPropState, us: Array) -> tuple[RMSPropState, Array]:
-            moments, scale = _root_mean_squares(self.beta, self.eps, state.second_moment, us)
-            return RMSPropState(moments[-1]), align("step_size", self.step_size, us) * us / scale
-
-        return _in_blocks(block, state, us)
 
 
 @pytree_dataclass
@@ -413,58 +391,6 @@ def _root_mean_square(beta: Any, eps: Any, second_moment: Array, u: Array) -> tu
     beta = align("beta", beta, u)
     second_moment = beta * second_moment + (1 - beta) * u * u
     return second_moment, jnp.sqrt(second_moment + align("eps", eps, u))
-
-
-_BLOCK = 32  # steps at once: a product of (32, 32) with the inputs is cheaper than 32 steps one by one
-
-
-def _in_blocks(block: Callable[[Any, Array], tuple[Any, Array]], state: Any, us: Array) -> tuple[Any, Array]:
-    """`Drive.unroll` from a function that runs several steps at once, in at least float32."""
-    us = _checks.floating("us", us, min_ndim=2, layout="(time, ..., gates)")
-    if us.shape[0] == 0:
-        return state, us
-
-    def run(state: Any, us: Array) -> tuple[Any, Array]:
-        state, ds = block(state, us.astype(at_least_float32(us.dtype)))
-        return state, ds.astype(us.dtype)
-
-    whole = us.shape[0] // _BLOCK * _BLOCK
-    if whole in (0, us.shape[0]) and us.shape[0] <= _BLOCK:
-        return run(state, us)
-    state, ds = jax.lax.scan(run, state, us[:whole].reshape(-1, _BLOCK, *us.shape[1:]))
-    ds = ds.reshape(whole, *us.shape[1:])
-    if whole == us.shape[0]:
-        return state, ds
-    state, rest = run(state, us[whole:])
-    return state, jnp.concatenate([ds, rest])
-
-
-def _all_scalars(*hyperparameters: Any) -> bool:
-    return all(jnp.ndim(value) == 0 for value in hyperparameters)
-
-
-def _decayed_sums(decay: Any, first: Array, xs: Array) -> Array:
-    """All of `y_t = decay y_{t-1} + x_t` from `y_0 = first`: `y_t = decay^t y_0 + Σ_j decay^(t-j) x_j`, one product over time."""
-    steps = jnp.arange(xs.shape[0], dtype=xs.dtype)[:, jnp.newaxis]
-    gaps = steps + 1 - jnp.arange(xs.shape[0] + 1, dtype=xs.dtype)[jnp.newaxis]
-    # The power of 0 is left out: its derivative is 0, which JAX does not see where the decay is 0.
-    powers = jnp.asarray(decay).astype(xs.dtype) ** jnp.maximum(gaps, jnp.ones_like(gaps))
-    weights = jnp.where(gaps > 0, powers, (gaps == 0).astype(xs.dtype))
-
-    def sums(weights: Array, given: tuple[Array, Array]) -> Array:
-        first, xs = given
-        return jnp.tensordot(weights[:, :1], first[jnp.newaxis], axes=1) + jnp.tensordot(weights[:, 1:], xs, axes=1)
-
-    def transpose(weights: Array, dys: Array) -> tuple[Array, Array]:
-        return jnp.tensordot(weights[:, 0], dys, axes=1), jnp.tensordot(weights[:, 1:].T, dys, axes=1)
-
-    return linear_call(sums, transpose, weights, (first, xs))  # JAX's own transpose would copy everything into another layout
-
-
-def _root_mean_squares(beta: Any, eps: Any, first: Array, us: Array) -> tuple[Array, Array]:
-    """`m_t` and `sqrt(m_t + eps)` of several steps."""
-    moments = _decayed_sums(beta, first, (1 - align("beta", beta, us)) * us * us)
-    return moments, jnp.sqrt(moments + align("eps", eps, us))
 
 
 def align(name: str, hyperparameter: Any, u: Array) -> Array:

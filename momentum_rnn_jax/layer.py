@@ -168,9 +168,7 @@ def _flip(xs: Array, seq_lengths: Array | None) -> Array:
     return jnp.take_along_axis(xs, source.reshape(source.shape + (1,) * (xs.ndim - source.ndim)), axis=0)
 
 
-def _entering(
-    cell: Cell, params: Params, dtype: Any, carry: CellState, name: str, batch_shape: tuple[int, ...]
-) -> CellState:
+def _entering(cell: Cell, params: Params, dtype: Any, carry: CellState, name: str, batch_shape: tuple[int, ...]) -> CellState:
     """A carry in the dtypes that the cell computes in; one of another structure or shape is refused."""
     expected = jax.eval_shape(lambda params: cell.start(cell.prepare(params, dtype), batch_shape), params)
     _checks.same_tree(name, carry, expected)
@@ -187,9 +185,7 @@ def _with_dtypes_of(carry: CellState, state: CellState) -> CellState:
 _DRIVES = {"": "", "Momentum": "momentum_", "Adam": "adam_", "RMSProp": "rmsprop_", "Nesterov": "nesterov_"}
 _CORES = {"RNN": "rnn", "LSTM": "lstm", "GRU": "gru", "Orthogonal": "dtriv"}
 CONSTRUCTORS: dict[str, Callable[..., Cell]] = {
-    f"{drive}{core}Cell": getattr(named, f"{prefix}{name}")
-    for core, name in _CORES.items()
-    for drive, prefix in _DRIVES.items()
+    f"{drive}{core}Cell": getattr(named, f"{prefix}{name}") for core, name in _CORES.items() for drive, prefix in _DRIVES.items()
 }
 """The name of every Flax cell, and the function that makes its core and drive."""
 

@@ -10,6 +10,7 @@ from momentum_rnn_jax import _checks, _masked, chunked
 from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
 from momentum_rnn_jax.cores import KernelCore
+from momentum_rnn_jax.drives import Drive
 
 METHODS = ("auto", "stepwise", "chunked")
 
@@ -69,7 +70,7 @@ def unroll(
     True
     """
     _checks.instance("cell", cell, RecurrentCell)
-    _check_method(cell, method, remat)
+    remat = _check_method(cell, method, remat)
     xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
     batch_shape = xs.shape[1:-1]
     ready = cell.prepare(params, dtype)
@@ -79,7 +80,7 @@ def unroll(
     valid = None
     if seq_lengths is not None:
         _checks.lengths("seq_lengths", seq_lengths, batch_shape, xs.shape[0])
-        valid = jax.lax.broadcasted_iota(jnp.int32, xs.shape[:-1], 0) < jnp.asarray(seq_lengths)[jnp.newaxis]
+        valid = jax.lax.broadcasted_iota(jnp.int32, xs.shape[:-1], 0) < jnp.asarray(seq_lengths).astype(jnp.int32)[jnp.newaxis]
         xs = jnp.where(valid[..., jnp.newaxis], xs, jnp.zeros_like(xs))
         resets = None if resets is None else jnp.asarray(resets) & valid
 
@@ -90,7 +91,7 @@ def unroll(
         like = [cell.project(ready, xs[0])[..., 0], *(mask[0] for mask in (resets, valid) if mask is not None)]
         start, state = _varying_like(like, start), _varying_like(like, state)
     masks = Masks(resets, valid)
-    if isinstance(cell, Cell) and _is_chunked(cell, method) and xs.shape[0]:
+    if isinstance(cell, Cell) and method != "stepwise" and not _why_stepwise(cell) and xs.shape[0]:
         plan = chunked.choose(cell, xs.shape, xs.dtype, remat)
         return chunked.run(plan, cell, ready, xs, state, start, masks)
     return _masked.scan(lambda state, x: cell.advance(ready, state, x), start if state is None else state, xs, start, masks)
@@ -109,35 +110,48 @@ def explain(
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> cell = mr.momentum_lstm(128)
-    >>> print(mr.explain(cell, cell.init(jax.random.key(0), 1), jnp.ones((784, 128, 1))))
-    chunked: 49 chunks of 16 steps; the drive acts on the 1 input features, in front of the projection, which is part of \
-    every step's product; the backward pass gets the states of every step and computes the pre-activations again.
+    >>> mr.explain(cell, cell.init(jax.random.key(0), 1), jnp.ones((784, 128, 1))).split(", ")[0]
+    'chunked: 49 x 16 steps; the drive acts on the input features (1)'
     """
     _checks.instance("cell", cell, RecurrentCell)
-    _check_method(cell, method, remat)
+    remat = _check_method(cell, method, remat)
     xs = jax.eval_shape(lambda params, xs: cell.check_inputs(params, xs, "xs", min_ndim=2), params, xs)
-    if cell.why_stepwise:
-        return f"stepwise: {cell.why_stepwise}."
-    if not isinstance(cell, Cell) or not _is_chunked(cell, method):
-        return "stepwise: a scan of the cell's step" + (", as asked." if method == "stepwise" else ".")
+    why = "that is the method asked for" if method == "stepwise" else _why_stepwise(cell)
+    why = why or ("there are no steps" if xs.shape[0] == 0 else "")
+    if why or not isinstance(cell, Cell):
+        return f"stepwise: {why}."
     return f"chunked: {chunked.describe(cell, xs.shape, xs.dtype if dtype is None else dtype, remat)}."
 
 
-def _check_method(cell: RecurrentCell, method: str, remat: str | int) -> None:
+def _check_method(cell: RecurrentCell, method: str, remat: str | int) -> str | int:
+    """Refuse what the cell cannot do; `remat` as it was given, an integer of any kind as an int."""
     _checks.choice("method", method, METHODS)
-    if method == "chunked" and not _is_chunked(cell, method):
-        why = cell.why_stepwise or f"{type(cell).__name__}'s core is no KernelCore"
+    why = _why_stepwise(cell)
+    if method == "chunked" and why:
         raise ValueError(f"method must be 'stepwise' or 'auto' for this cell: {why}.")
-    if isinstance(remat, str):
-        _checks.choice("remat", remat, ("auto", "none"))
-    else:
-        _checks.integer("remat", remat, low=1)
-    if remat != "auto" and not _is_chunked(cell, method):
+    remat = _checks.choice("remat", remat, ("auto", "none")) if isinstance(remat, str) else _checks.integer("remat", remat, low=1)
+    if remat != "auto" and (why or method == "stepwise"):
         raise ValueError(f"remat must be 'auto' where the cell runs stepwise, got {remat!r}.")
+    return remat
 
 
-def _is_chunked(cell: RecurrentCell, method: str) -> bool:
-    return method != "stepwise" and isinstance(cell, Cell) and isinstance(cell.core, KernelCore)
+def _why_stepwise(cell: RecurrentCell) -> str:
+    """Why a cell has no fast path, or nothing: it must be made of what the fast path knows, and not change how that steps."""
+    if cell.why_stepwise or not isinstance(cell, Cell):
+        return cell.why_stepwise or f"{type(cell).__name__} is no Cell"
+    if not isinstance(cell.core, KernelCore):
+        return f"its core, {type(cell.core).__name__}, is no KernelCore"
+    for part, base, names in (
+        (cell, Cell, ("advance", "project")),
+        (cell.core, KernelCore, ("step", "pre_activations")),
+        (cell.drive, Drive, ("step",)),
+    ):
+        for name in names:
+            if getattr(type(part), name) is not getattr(base, name):
+                return f"{type(part).__name__} has a `{name}` of its own"
+    if any(leaf is cell.drive for leaf in jax.tree.leaves(cell.drive)):
+        return f"its drive, {type(cell.drive).__name__}, is no pytree (see pytree_dataclass)"
+    return ""
 
 
 def _varying_like(arrays: list[Array], state: Any) -> Any:

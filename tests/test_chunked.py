@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from tests.registry import CELLS, DRIVES, assert_close, problem
+from momentum_rnn_jax import chunked
+from tests.registry import CELLS, assert_close, problem
 
 CELL_NAMES = ["momentum-lstm", "adam-gru", "scheduled_restart-orthogonal"]
 
@@ -19,13 +20,17 @@ def small(name):
     return c, params, xs, state, weights
 
 
-@pytest.mark.parametrize("name", CELL_NAMES)
-def test_forward_mode_and_second_derivatives_equal_those_of_stepwise(float64, name):
+@pytest.mark.parametrize(("name", "remat"), list(zip(CELL_NAMES, ("auto", 2, "none"), strict=True)))
+def test_forward_mode_and_second_derivatives_equal_those_of_stepwise(float64, monkeypatch, name, remat):
     c, params, xs, state, weights = small(name)
+    monkeypatch.setattr(chunked, "ROWS", 2)  # two chunks
+    monkeypatch.setattr(chunked, "STORED_BYTES", 0)
+    lengths, resets = jnp.array([3]), jnp.zeros((4, 1), bool).at[1].set(True)
 
     def loss(kernel, method):
         changed = {**params, "input": {**params["input"], "kernel": kernel}}
-        return jnp.sum(mr.unroll(c, changed, xs, state, method)[1] * weights)
+        options = {"remat": remat if method == "chunked" else "auto", "seq_lengths": lengths, "resets": resets}
+        return jnp.sum(mr.unroll(c, changed, xs, state, method, **options)[1] * weights)
 
     @functools.partial(jax.jit, static_argnames="method")
     def derivatives(kernel, method):
@@ -73,26 +78,62 @@ def test_without_a_state_it_begins_with_zeros(float64):
         assert_close(mr.unroll(c, params, xs), mr.unroll(c, params, xs, c.initial_state(params, (3,)), "stepwise"), 1e-12)
 
 
-@pytest.mark.parametrize("name", ["adam", "rmsprop"])
-@pytest.mark.parametrize("time", [1, 32, 71])
-def test_drives_in_blocks_equal_their_steps(float64, name, time):
-    drive = DRIVES[name]
-    us = jax.random.normal(jax.random.key(0), (time, 2, 3))
-    state = jax.tree.map(lambda leaf: leaf + 0.3, drive.init(us[0]))
-    assert_close(drive.unroll(state, us), jax.lax.scan(drive.step, state, us), 1e-12)
+def test_a_batch_of_nobody(float64):
+    for name in ("momentum-lstm", "adam-gru"):
+        c = CELLS[name]
+        params = c.init(jax.random.key(0), 4, float)
+        xs = jnp.zeros((6, 2, 0, 4))
+        gradient = jax.grad(lambda params, c=c, xs=xs: mr.unroll(c, params, xs)[1].sum())(params)
+        assert mr.unroll(c, params, xs)[1].shape == (6, 2, 0, 5)
+        assert not any(leaf.any() for leaf in jax.tree.leaves(gradient))
 
 
-def test_a_decay_of_zero_has_finite_gradients(float64):
-    us = jax.random.normal(jax.random.key(0), (5, 2, 3))
+def test_a_reset_forgets_a_velocity_that_is_not_finite():
+    c = mr.momentum_lstm(4)
+    params, xs = c.init(jax.random.key(0), 3), jnp.ones((5, 2, 3))
+    state = jax.tree.map(lambda leaf: leaf + jnp.nan, c.initial_state(params, (2,)))
+    resets = jnp.zeros((5, 2), bool).at[0].set(True)
+    assert_close(mr.unroll(c, params, xs, state, resets=resets), mr.unroll(c, params, xs), 1e-6)
 
-    def loss(mu, beta, unroll):
-        drive = mr.Adam(mu, 0.7, beta, 0.1)
-        return jnp.sum(unroll(drive, drive.init(us[0]))[1] ** 2)
 
-    blocks = jax.grad(lambda mu, beta: loss(mu, beta, lambda drive, state: drive.unroll(state, us)), (0, 1))(0.0, 0.0)
-    steps = jax.grad(lambda mu, beta: loss(mu, beta, lambda drive, state: jax.lax.scan(drive.step, state, us)), (0, 1))(0.0, 0.0)
-    assert_close(blocks, steps, 1e-12)
-    assert all(np.isfinite(g) for g in blocks)
+def subclasses():
+    @mr.pytree_dataclass
+    class Clipped(mr.Momentum):
+        def update(self, state, u):
+            state, d = super().update(state, u)
+            return mr.MomentumState(jnp.clip(state.velocity, -0.1, 0.1)), d
+
+    @mr.pytree_dataclass
+    class Largest(mr.Adam):
+        def update(self, state, u):
+            new, d = super().update(state, u)
+            return new._replace(second_moment=jnp.maximum(new.second_moment, state.second_moment)), d
+
+    @mr.pytree_dataclass
+    class Zoneout(mr.LSTM):
+        def step(self, ready, state, d):
+            new, h = super().step(ready, state, d)
+            return new._replace(h=0.5 * (state.h + h)), 0.5 * (state.h + h)
+
+    @mr.pytree_dataclass
+    class Doubled(mr.Cell):
+        def project(self, ready, x):
+            return 2 * super().project(ready, x)
+
+    return {
+        "drive": (mr.Cell(mr.LSTM(4), Clipped()), "chunked: "),
+        "nonlinear drive": (mr.Cell(mr.LSTM(4), Largest(eps=0.1)), "chunked: "),
+        "core": (mr.Cell(Zoneout(4), mr.Momentum()), "stepwise: Zoneout has a `step` of its own."),
+        "cell": (Doubled(mr.LSTM(4), mr.Momentum()), "stepwise: Doubled has a `project` of its own."),
+    }
+
+
+@pytest.mark.parametrize("what", ["drive", "nonlinear drive", "core", "cell"])
+def test_a_subclass_is_not_taken_for_its_base(float64, what):
+    c, explanation = subclasses()[what]
+    params, xs = c.init(jax.random.key(0), 3), 3 * jax.random.normal(jax.random.key(1), (6, 2, 3))
+    assert mr.explain(c, params, xs).startswith(explanation)
+    assert_close(mr.unroll(c, params, xs), mr.unroll(c, params, xs, method="stepwise"), 1e-12)
 
 
 def test_memory_grows_with_what_is_kept():
@@ -114,14 +155,15 @@ def test_explain_says_what_is_done():
         return mr.explain(cell, params, jax.ShapeDtypeStruct((time, batch, features), jnp.float32), **options)
 
     assert says(mr.momentum_lstm(128)).startswith(
-        "chunked: 49 chunks of 16 steps; the drive acts on the 1 input features, in front of the projection, which is part of"
+        "chunked: 49 x 16 steps; the drive acts on the input features (1), in front of the projection, which is part of"
     )
     assert "the drive acts on the gates, behind the projection; the backward pass gets the states of every step and" in says(
         mr.adam_lstm(128)
     )
     assert "gets the states and pre-activations of every step" in says(mr.lstm(128), time=10)
-    assert "7 chunks of 100 steps and one of 84" in says(mr.lstm(128), remat=100)
-    assert says(mr.lstm(128), method="stepwise") == "stepwise: a scan of the cell's step, as asked."
+    assert "7 x 100 steps and 84" in says(mr.lstm(128), remat=100) == says(mr.lstm(128), remat=np.int64(100))
+    assert says(mr.lstm(128), method="stepwise") == "stepwise: that is the method asked for."
+    assert says(mr.lstm(128), time=0) == "stepwise: there are no steps."
     assert "contains the hidden state" in says(mr.ReleasedNesterovLSTM(mr.LSTM(4)))
 
 
@@ -159,7 +201,7 @@ def test_a_core_of_another_kind_runs_stepwise():
 
     c = mr.Cell(Echo(), mr.Momentum())
     params, xs = c.init(jax.random.key(0), 2), jnp.ones((4, 1, 2))
-    assert mr.explain(c, params, xs) == "stepwise: a scan of the cell's step."
+    assert mr.explain(c, params, xs) == "stepwise: its core, Echo, is no KernelCore."
     assert mr.unroll(c, params, xs)[1].shape == (4, 1, 3)
-    with pytest.raises(ValueError, match=r"method must be 'stepwise' or 'auto' for this cell: Cell's core is no KernelCore"):
+    with pytest.raises(ValueError, match=r"method must be 'stepwise' or 'auto' for this cell: its core, Echo, is no KernelCore"):
         mr.unroll(c, params, xs, method="chunked")
