@@ -70,6 +70,7 @@ def test_the_package_needs_only_its_declared_dependencies():
         "collections",
         "contextlib",
         "dataclasses",
+        "functools",
         "inspect",
         "math",
         "operator",
