@@ -38,7 +38,9 @@ def test_a_learnable_cell_starts_where_the_drive_is_and_learns():
     assert jax.tree.map(jnp.shape, variables["params"]["cell"]["learnt"]) == {"mu": (4 * H,), "step_size": (4 * H,)}
     fixed = mlinen.RNN(make_linen("MomentumLSTMCell", mu=0.37))
     start = {"params": {"cell": {k: v for k, v in variables["params"]["cell"].items() if k != "learnt"}}}
-    assert_close(rnn.apply(variables, xs), fixed.apply(start, xs), 0)
+    # The same method for both: fast paths differ in rounding between one μ and one for each unit.
+    stepwise = rnn.clone(method="stepwise"), fixed.clone(method="stepwise")
+    assert_close(stepwise[0].apply(variables, xs), stepwise[1].apply(start, xs), 0)
     grads = jax.jit(jax.grad(lambda v: rnn.apply(v, xs).sum()))(variables)["params"]["cell"]["learnt"]
     assert all(jnp.abs(g).min() > 0 for g in grads.values())
 

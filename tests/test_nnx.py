@@ -22,7 +22,8 @@ class TestLearnable:
         assert np.all(learnt.functional()[0].drive.mu == np.float32(0.37))
         assert np.all(learnt.functional()[0].drive.step_size == np.float32(0.83))
         xs = inputs(2, T, F)
-        assert_close(mnnx.RNN(learnt)(xs), mnnx.RNN(fixed)(xs), 0)
+        # The same method for both: fast paths differ in rounding between one μ and one for each unit.
+        assert_close(mnnx.RNN(learnt, method="stepwise")(xs), mnnx.RNN(fixed, method="stepwise")(xs), 0)
 
     def test_stays_in_range_however_far_it_is_pushed(self):
         cell = make("MomentumLSTMCell", learnable="per_unit")
