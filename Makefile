@@ -30,8 +30,14 @@ format: $(VENV)/.installed
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-bench: $(VENV)/.installed
-	$(RUN) -m benchmarks.run
+# torch, a peer, is large, and so benchmarks have an environment of their own. `make bench BENCH='--suite shapes'` runs another suite.
+bench: $(VENV)-bench/.installed
+	$(VENV)-bench/bin/python -m benchmarks.run $(BENCH)
+
+$(VENV)-bench/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --editable '.[bench]'
+	touch $@
 
 clean:
 	rm -rf .venv .venv-* .cache build dist *.egg-info

@@ -1,1 +1,1 @@
-"""Timings, started by `make bench`. A benchmark is not a test: nothing here decides whether a change is right."""
+"""Timings of the library beside its peers: `python -m benchmarks.run`, or `make bench`."""

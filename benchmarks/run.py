@@ -1,62 +1,138 @@
-"""Time a training step of each drive, by each method of `unroll`: `python -m benchmarks.run`.
-
-A step is the loss on the last hidden state with all parameter gradients. The contestants take turns, so that a machine that
-slows down slows them all; the table gives the median and the quartiles, and the compile time apart.
-"""
+"""Time the library beside its peers: `python -m benchmarks.run --suite NAME`. `suites.py` says what each suite does."""
 
 import argparse
-import statistics
+import shlex
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
 
-import jax
-import jax.numpy as jnp
+from benchmarks import report
+from benchmarks.check import MismatchError
+from benchmarks.peers import PEERS, why_absent
+from benchmarks.problem import Shape
+from benchmarks.results import Results
+from benchmarks.settings import PRECISIONS, Settings, apply, on_gpu
+from benchmarks.suites import SUITES, Bench
 
-import momentum_rnn_jax as mr
-
-CELLS = {"LSTM": mr.lstm, "MomentumLSTM": mr.momentum_lstm, "AdamLSTM": mr.adam_lstm}
-
-
-def training_step(cell: mr.Cell, method: str) -> Callable[..., jax.Array]:
-    """`(params, xs) -> gradients` of the squared last hidden state."""
-
-    def loss(params: dict, xs: jax.Array) -> jax.Array:
-        return jnp.sum(mr.unroll(cell, params, xs, method=method)[1][-1] ** 2)
-
-    return jax.jit(jax.grad(loss))
+RESULTS = Path(__file__).parent / "results"
 
 
-def main() -> None:
-    """Print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in (("batch", 32), ("time", 200), ("features", 129), ("hidden", 158), ("repeats", 7)):
-        parser.add_argument(f"--{name}", type=int, default=default)
-    options = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a suite, write its results, and return the exit status: 1 after a mismatch, 2 after a wrong command."""
+    start = time.perf_counter()
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    parser = make_parser()
+    options = parser.parse_args(arguments)
+    suite = SUITES[options.suite]
+    settings = Settings(dict(options.xla_options), options.precision)
+    refuse_what_does_not_fit(parser, options)
+    try:
+        apply(settings)
+    except ValueError as error:
+        parser.error(str(error))
+    if suite.needs_gpu and not on_gpu():
+        parser.error(f"--suite {options.suite} needs a CUDA GPU that JAX can use (pip install 'jax[cuda13]'); JAX has found none")
+    asked_for = [(name, why_absent(name)) for name in options.only]
+    for name, reason in asked_for:
+        if reason:
+            parser.error(f"--only {name}: {reason}")
+    command = shlex.join(["python", "-m", "benchmarks.run", *arguments])
+    results = Results(options.out, options.suite, command, settings, options.repeats or suite.repeats)
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        results.save()
+    except OSError as error:
+        parser.error(f"--out {options.out}: no results can be written there: {error.strerror}")
 
-    xs = jax.random.normal(jax.random.key(0), (options.time, options.batch, options.features))
-    steps, compile_seconds, seconds = {}, {}, {}
-    for name, make in CELLS.items():
-        cell = make(options.hidden)
-        params = cell.init(jax.random.key(1), options.features)
-        for method in ("stepwise", "hoisted"):
-            start = time.perf_counter()
-            compiled = training_step(cell, method).lower(params, xs).compile()
-            compile_seconds[name, method] = time.perf_counter() - start
-            steps[name, method] = lambda compiled=compiled, params=params: jax.block_until_ready(compiled(params, xs))
-            seconds[name, method] = []
-            steps[name, method]()
-    for _ in range(options.repeats):
-        for contestant, step in steps.items():
-            start = time.perf_counter()
-            step()
-            seconds[contestant].append(time.perf_counter() - start)
+    def log(text: str) -> None:
+        print(f"[{time.perf_counter() - start:4.0f} s] {text}", file=sys.stderr, flush=True)
 
-    print(f"{vars(options)} on {jax.devices()[0].device_kind}, jax {jax.__version__}\n")
-    print("| cell | method | median ms (quartiles) | compile s |\n|---|---|---:|---:|")
-    for (name, method), times in seconds.items():
-        low, median, high = (1e3 * q for q in statistics.quantiles(times, n=4))
-        print(f"| {name} | {method} | {median:.0f} ({low:.0f}–{high:.0f}) | {compile_seconds[name, method]:.1f} |")
+    bench = Bench(
+        settings=settings,
+        results=results,
+        repeats=options.repeats or suite.repeats,
+        log=log,
+        shapes=tuple(options.shapes),
+        only=tuple(options.only),
+        deadline=start + suite.seconds,
+    )
+    try:
+        suite.run(bench)
+    except MismatchError as error:
+        print(f"error: contestants do not compute the same: {error}. Nothing more is timed.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nInterrupted; the cases that ended are in {results.path}", file=sys.stderr)
+        return 130
+    results.data["complete"] = True
+    results.save()
+    written = report.write(results.path)
+    print(report.markdown(results.data))
+    print(f"Wrote {', '.join(map(str, [results.path, *written]))}", file=sys.stderr)
+    return 0
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line, without the usage in front."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def make_parser() -> OneLineParser:
+    """The command line."""
+    parser = OneLineParser(prog="python -m benchmarks.run", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--suite", choices=SUITES, default="quick", help="what is run (default: %(default)s)")
+    parser.add_argument("--shapes", type=shape, nargs="+", default=[], metavar="B,T,F,H", help="instead of the suite's own")
+    parser.add_argument("--repeats", type=repeats, help="rounds (default: the suite's own)")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where results go (default: benchmarks/results)")
+    everyone = f"who takes part: {', '.join(PEERS)}"
+    parser.add_argument("--only", choices=PEERS, nargs="+", default=[], metavar="PEER", help=everyone)
+    options = "compile options of every JAX contestant"
+    parser.add_argument("--xla-options", type=xla_option, nargs="+", default=[], metavar="NAME=VALUE", help=options)
+    precision = "of matrix products on a GPU, for all contestants (default: %(default)s)"
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help=precision)
+    return parser
+
+
+def refuse_what_does_not_fit(parser: OneLineParser, options: argparse.Namespace) -> None:
+    """End with status 2 where options that are right by themselves do not go together."""
+    suite = SUITES[options.suite]
+    if options.shapes and not suite.shapes:
+        parser.error(f"--shapes does not go with --suite {options.suite}, whose shapes are its subject")
+    strangers = [name for name in options.only if name not in suite.peers]
+    if strangers:
+        parser.error(f"--only {strangers[0]}: --suite {options.suite} has {', '.join(suite.peers) or 'one contestant alone'}")
+
+
+def shape(text: str) -> Shape:
+    """`32,200,129,158` as batch, time, features, hidden."""
+    try:
+        sizes = [int(part) for part in text.split(",")]
+    except ValueError:
+        sizes = []
+    if len(sizes) != len(Shape._fields) or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"must be batch,time,features,hidden, such as 32,200,129,158, got {text!r}")
+    return Shape(*sizes)
+
+
+def repeats(text: str) -> int:
+    """A whole number from 1 to 1000."""
+    value = int(text) if text.isdecimal() else 0
+    if not 1 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1000, got {text!r}")
+    return value
+
+
+def xla_option(text: str) -> tuple[str, str | bool]:
+    """`name=value`; XLA takes numbers and names as text, but not "true" and "false"."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"must be name=value, got {text!r}")
+    return name, {"true": True, "false": False}.get(value.lower(), value)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

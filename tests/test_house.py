@@ -21,6 +21,11 @@ LAYERS = [
     {"cell"},
     {"chunked", "named", "released_nesterov"},
     {"unroll"},
+    {"analysis._coordinates", "analysis._scaled"},
+    {"analysis._run"},
+    {"analysis.gradients", "analysis.jacobians", "analysis.lyapunov", "analysis.theorem"},
+    {"analysis.report"},
+    {"analysis"},
     {"interop._files", "interop._layout"},
     {"interop.flax", "interop.released", "interop.torch"},
     {"interop", "layer"},
@@ -64,7 +69,7 @@ def test_imports_point_one_way(layer):
 
 def test_the_package_needs_only_its_declared_dependencies():
     allowed = {"jax", "flax", "optax", "numpy", "momentum_rnn_jax"}  # numpy comes with jax
-    optional = {"interop._files": {"safetensors"}}
+    optional = {"interop._files": {"safetensors"}, "analysis.report": {"matplotlib"}}
     standard = {
         "abc",
         "collections",

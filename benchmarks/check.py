@@ -1,0 +1,69 @@
+"""Contestants compute the same thing, to rounding, or nothing is timed."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import jax_peers
+from benchmarks.contestant import Contestant
+from benchmarks.jax_contestant import JaxContestant
+from benchmarks.peers import PEERS
+from benchmarks.problem import Problem
+from benchmarks.settings import Settings
+
+# The largest difference in an array, relative to the array's largest entry. In float32, over thousands of steps.
+TOLERANCE = {"outputs": 5e-5, "gradients": 2e-4}
+REFERENCE = "unroll(method='stepwise')"
+
+
+class MismatchError(Exception):
+    """Two contestants that should compute the same thing do not."""
+
+
+def check(contestants: dict[str, Contestant], problems: dict[str, Problem], settings: Settings) -> list[dict[str, Any]]:
+    """Compare every contestant with the library's own of the same kind, and that one, where nobody else's is, with `REFERENCE`.
+
+    Returns:
+      For each comparison: the two names, and the relative errors found.
+
+    Raises:
+      MismatchError: an error is above `TOLERANCE`.
+    """
+    found = []
+    for kind in dict.fromkeys(PEERS[name].computes for name in contestants):
+        group = {name: one for name, one in contestants.items() if PEERS[name].computes == kind}
+        name = next((name for name in group if PEERS[name].ours), "ours")
+        ours = group.pop(name, None) or JaxContestant(jax_peers.ours(problems[kind]), settings)
+        if all(PEERS[other].ours for other in group):
+            group |= {REFERENCE: JaxContestant(jax_peers.ours(problems[kind], "stepwise"), settings)}
+        outputs, gradients = ours.outputs(), ours.gradients()
+        for other, contestant in group.items():
+            errors = {
+                "outputs": compare(f"{name} and {other}: outputs", outputs, contestant.outputs(), TOLERANCE["outputs"]),
+                "gradients": compare(f"{name} and {other}: gradients", gradients, contestant.gradients(), TOLERANCE["gradients"]),
+            }
+            found.append({"kind": kind, "peers": [name, other], **errors})
+    return found
+
+
+def compare(what: str, ours: Any, theirs: Any, tolerance: float) -> float:
+    """The largest relative error in two trees of arrays.
+
+    Raises:
+      MismatchError: it is above the tolerance, or not finite, or the trees differ.
+    """
+    if jax.tree.structure(ours) != jax.tree.structure(theirs):
+        raise MismatchError(f"{what}: {jax.tree.structure(ours)} and {jax.tree.structure(theirs)} are different trees")
+    largest = 0.0
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(ours), jax.tree.leaves(theirs), strict=True):
+        where = f"{what}{jax.tree_util.keystr(path)}"
+        if np.shape(a) != np.shape(b):
+            raise MismatchError(f"{where}: shapes {np.shape(a)} and {np.shape(b)}")
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        scale = np.abs(a).max()
+        error = np.abs(a - b).max() / scale if scale else np.abs(b).max()
+        if not error <= tolerance:
+            raise MismatchError(f"{where} differ by {error:.1e} of the largest entry, {tolerance:g} is allowed")
+        largest = max(largest, float(error))
+    return largest

@@ -1,0 +1,200 @@
+"""From a JSON of results, a text in Markdown and a chart: `python -m benchmarks.report FILE…` writes them beside it."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+UNITS = {"training step": ("ms", 1e3), "inference": ("ms", 1e3), "compiling": ("s", 1.0), "peak memory": ("MiB", 2.0**-20)}
+FIXED_RATIOS = (
+    ("adam-lstm", "lstm"),
+    ("momentum-lstm", "lstm"),
+    ("momentum-elman", "elman"),
+    ("elman", "flax-nnx-elman"),
+    ("momentum-elman", "flax-nnx-elman"),
+    ("momentum-dtriv", "flax-nnx-momentum-dtriv"),
+)
+AGAINST_ALL = "momentum-lstm"
+SIZES = {"batch": "batch", "time": "time", "features": "features", "hidden": "hidden", "runs": "runs by vmap"}
+
+
+class Spread(NamedTuple):
+    """The median of some numbers, and their quartiles."""
+
+    low: float
+    median: float
+    high: float
+
+    def __str__(self) -> str:
+        return number(self.median) if self.low == self.high else f"{number(self.median)} ({number(self.low)}–{number(self.high)})"
+
+
+def spread(values: Iterable[float]) -> Spread:
+    """The quartiles, interpolated linearly."""
+    return Spread(*map(float, np.percentile(list(values), [25, 50, 75])))
+
+
+def number(value: float) -> str:
+    """Three digits, or all in front of the point."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+class Table(NamedTuple):
+    """One quantity in one section: `samples[peer][case]`, in the table's unit; a case is a tuple of sizes, named by `sizes`."""
+
+    section: str
+    quantity: str
+    unit: str
+    sizes: tuple[str, ...]
+    samples: dict[str, dict[tuple[int, ...], np.ndarray]]
+
+    @property
+    def cases(self) -> list[tuple[int, ...]]:
+        """All cases, in the order in which they were run."""
+        return list(dict.fromkeys(case for by_case in self.samples.values() for case in by_case))
+
+    @property
+    def is_compile_time(self) -> bool:
+        """Whether this is no running time."""
+        return self.quantity.startswith("compiling")
+
+    @property
+    def fixed_sizes(self) -> str:
+        """What the columns of the table have in common: the sizes that do not vary, or the order of those that do."""
+        if self.axis is None:
+            return f"({', '.join(self.sizes)})"
+        pairs = zip(self.sizes, self.cases[0], strict=True)
+        return ", ".join(f"{SIZES[name]} {value}" for i, (name, value) in enumerate(pairs) if i != self.axis)
+
+    @property
+    def axis(self) -> int | None:
+        """Which size grows, where it is one alone and takes at least three values."""
+        varying = [i for i, values in enumerate(zip(*self.cases, strict=True)) if len(set(values)) > 1]
+        return varying[0] if len(varying) == 1 and len(self.cases) >= 3 else None
+
+
+def tables(data: dict[str, Any]) -> list[Table]:
+    """Every section and quantity of the results, in the order in which they were measured; compile times end their section."""
+    found: dict[tuple[str, str], Table] = {}
+    for entry in data["measurements"]:
+        section, quantity = entry["section"], entry["quantity"]
+        unit, factor = next(value for start, value in UNITS.items() if quantity.startswith(start))
+        empty = Table(section, quantity, unit, tuple(entry["case"]), {})
+        table = found.setdefault((section, quantity), empty)
+        table.samples.setdefault(entry["peer"], {})[tuple(entry["case"].values())] = factor * np.asarray(entry["samples"])
+    sections = list(dict.fromkeys(section for section, _ in found))
+    return sorted(found.values(), key=lambda table: (sections.index(table.section), table.is_compile_time))
+
+
+def ratios(table: Table, peers: dict[str, Any]) -> dict[str, dict[tuple[int, ...], Spread]]:
+    """`{"a / b": {case: spread}}`: a's sample divided by b's of the same round, for the pairs that are compared.
+
+    Where the runs by vmap grow, it is the time of so many divided by that of one. `peers` has all labels, and says who is ours.
+    """
+    if table.axis is not None and table.sizes[table.axis] == "runs":
+        (by_case,) = table.samples.values()
+        one = next(iter(by_case.values()))
+        return {"so many runs / one": {case: spread(values / one) for case, values in by_case.items()}}
+    everyone = [(AGAINST_ALL, peer) for peer in table.samples if not peers[peer]["ours"]]
+    found = {}
+    for a, b in (*everyone, *FIXED_RATIOS):
+        if a in table.samples and b in table.samples:
+            both = [case for case in table.samples[a] if case in table.samples[b]]
+            found[f"{peers[a]['label']} / {peers[b]['label']}"] = {
+                case: spread(table.samples[a][case] / table.samples[b][case]) for case in both
+            }
+    return found
+
+
+def markdown(data: dict[str, Any]) -> str:
+    """The results as text: where and how they were measured, and for each section its tables."""
+    found = tables(data)
+    parts = [f"# Benchmarks: {data['suite']}", _preamble(data)]
+    section = None
+    for table in found:
+        if table.section != section:
+            section = table.section
+            parts.append(f"## {section.capitalize()}")
+        parts.append(f"**{table.quantity.capitalize()}, {table.unit}**: median (quartiles)")
+        rows = {data["peers"][name]["label"]: _spreads(by_case) for name, by_case in table.samples.items()}
+        parts.append(_grid(table, rows))
+        compared = {} if table.is_compile_time else ratios(table, data["peers"])
+        if compared:
+            parts.append(f"Ratios of {table.quantity}, round by round: below 1, the first is the smaller")
+            parts.append(_grid(table, compared))
+    return "\n\n".join(parts) + "\n"
+
+
+def _spreads(by_case: dict[tuple[int, ...], np.ndarray]) -> dict[tuple[int, ...], Spread]:
+    return {case: spread(values) for case, values in by_case.items()}
+
+
+def _preamble(data: dict[str, Any]) -> str:
+    device, settings = data["device"], data["settings"]
+    versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
+    options = " ".join(f"{name}={value!r}" for name, value in settings["xla_options"].items()) or "none"
+    lines = [
+        f"{data['date']}; {device['name']} ({device['platform']}); commit {data['git_commit']}; {versions}.",
+        f"Rounds: {settings['repeats']}; precision of products: {settings['precision']}; XLA options: {options}; "
+        f"load average at the start and the end: {' and '.join(map(str, data['load_average']))}.",
+        f"Command: `{data['command']}`",
+    ]
+    if data["checks"]:
+        worst = {name: max(check[name] for check in data["checks"]) for name in data["tolerance"]}
+        found = ", ".join(f"{name} {worst[name]:.1e} (allowed {allowed:g})" for name, allowed in data["tolerance"].items())
+        lines.append(
+            f"Checked before anything was timed; the largest relative errors in {len(data['checks'])} comparisons: {found}."
+        )
+    lines += [f"Absent: {name}: {reason}." for name, reason in data["absent"].items()]
+    lines += [f"Left out: {case}." for case in data["left_out"]]
+    if not data["complete"]:
+        lines.append("**The run did not come to its end.**")
+    return "\n\n".join(lines)
+
+
+def _grid(table: Table, rows: dict[str, dict[tuple[int, ...], Spread]]) -> str:
+    header = [table.fixed_sizes, *(_case(table, case) for case in table.cases)]
+    lines = [header, ["---", *["---:"] * len(table.cases)]]
+    lines += [[name, *(str(values.get(case, "–")) for case in table.cases)] for name, values in rows.items()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _case(table: Table, case: tuple[int, ...]) -> str:
+    if table.axis is not None:
+        return f"{SIZES[table.sizes[table.axis]]} {case[table.axis]}"
+    return "×".join(map(str, case))
+
+
+def main(paths: Sequence[str]) -> int:
+    """Write a `.md` and a `.png` beside each file of results."""
+    for path in map(Path, paths):
+        write(path)
+    return 0
+
+
+def write(path: Path) -> list[Path]:
+    """Write the text, and the chart where matplotlib is installed, beside a file of results; return the paths.
+
+    Results without a single measurement have no chart.
+    """
+    data = json.loads(path.read_text(encoding="utf-8"))
+    text = path.with_suffix(".md")
+    text.write_text(markdown(data), encoding="utf-8")
+    found = tables(data)
+    if not found:
+        return [text]
+    try:
+        from benchmarks import chart
+    except ImportError as error:
+        print(f"no chart: {error.name} is not installed (pip install '.[bench]')", file=sys.stderr)
+        return [text]
+    picture = path.with_suffix(".png")
+    chart.draw(data, found, picture)
+    return [text, picture]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,140 @@
+"""One sequence's run through a cell: its arguments, checked, its states, and the map of each step on chosen coordinates."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from momentum_rnn_jax import _checks
+from momentum_rnn_jax._dtypes import at_least_float32
+from momentum_rnn_jax.analysis._coordinates import WRT, coordinates, size
+from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def compiled(*static_argnames: str) -> Callable[[Function], Function]:
+    """`jax.jit`, with full-precision products on accelerators too, whose faster ones long products would not survive."""
+
+    def decorate(function: Function) -> Function:
+        @partial(jax.jit, static_argnames=static_argnames)
+        @wraps(function)
+        def run(*args: Any) -> Any:
+            with jax.default_matmul_precision("highest"):
+                return function(*args)
+
+        return run  # type: ignore[return-value]
+
+    return decorate
+
+
+class Run(NamedTuple):
+    """A cell, prepared parameters, inputs (T, F), the states s_0 … s_{T-1} before each step, stacked, and the last, s_T."""
+
+    cell: Any
+    ready: Params
+    xs: Array
+    before: CellState
+    last: CellState
+
+    @classmethod
+    def over(cls, cell: RecurrentCell, params: Params, xs: Array, state: CellState | None) -> "Run":
+        """Run the cell over arguments from `checked`."""
+        ready = cell.prepare(params)
+
+        def step(state: CellState, x: Array) -> tuple[CellState, CellState]:
+            return cell.advance(ready, state, x)[0], state
+
+        last, before = jax.lax.scan(step, cell.start(ready, ()) if state is None else state, xs)
+        return cls(cell, ready, xs, before, last)
+
+    @property
+    def steps(self) -> tuple[CellState, Array]:
+        """What a scan over the steps reads: (s_{t-1}, x_t)."""
+        return self.before, self.xs
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the computation."""
+        return self.xs.dtype
+
+    def since(self, start: int) -> "Run":
+        """The same run from s_start on."""
+        return self._replace(xs=self.xs[start:], before=jax.tree.map(lambda leaf: leaf[start:], self.before))
+
+    def step(self, wrt: str, before: CellState) -> tuple[Array, Callable[[Array, Array], Array]]:
+        """`(z, F)`: the coordinates z of s_{t-1}, and `F(z, x_t)`, those of s_t, with the rest of s_{t-1} held."""
+        z, put = coordinates(before, wrt)
+        return z, lambda z, x: coordinates(self.cell.advance(self.ready, put(z), x)[0], wrt)[0]
+
+
+def checked(
+    cell: Any, params: Any, xs: Any, state: Any, wrt: str = "full"
+) -> tuple[RecurrentCell, Params, Array, CellState | None]:
+    """The arguments that every analysis begins with, refused where they do not fit; in at least float32."""
+    if params is None and not isinstance(cell, RecurrentCell) and _is_nnx_cell(cell):
+        cell, params = cell.functional()
+    if not isinstance(cell, RecurrentCell):
+        raise TypeError(
+            f"cell must be a Cell with its params, or an NNX cell of this library with params=None, got {type(cell).__name__}; "
+            "of a Linen cell, pass the two that its method `functional` returns."
+        )
+    xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
+    if xs.ndim != 2 or not xs.shape[0]:
+        raise ValueError(
+            f"xs must be one sequence of shape (time, features) with at least one step, got shape {xs.shape}; "
+            "use jax.vmap for a batch."
+        )
+    if state is not None:
+        _checks.same_structure("state", state, start_like(cell, params))
+    for name, tree in {"cell": cell, "params": params, "xs": xs, "state": state}.items():
+        _check_finite(name, tree)
+
+    wide = at_least_float32(xs.dtype)
+    params, xs = jax.tree.map(lambda leaf: leaf.astype(wide), (params, xs))
+    like = start_like(cell, params)
+    if not hasattr(like.core, "h"):
+        raise TypeError(f"cell must have a core whose state has the entry h, got {_checks.outline(like.core)}.")
+    _checks.choice("wrt", wrt, WRT)
+    if not size(like, wrt):
+        raise ValueError(f"wrt must not be {wrt!r} for this cell, whose {wrt} remembers nothing.")
+    if state is not None:
+        state = jax.tree.map(lambda leaf, like: leaf if leaf.dtype == like.dtype else leaf.astype(like.dtype), state, like)
+    return cell, params, xs, state
+
+
+def start_like(cell: RecurrentCell, params: Params) -> CellState:
+    """The shapes and dtypes of the cell's unbatched state."""
+    return jax.eval_shape(lambda params: cell.start(cell.prepare(params), ()), params)
+
+
+def check_span(start: Any, stop: Any, steps: int) -> tuple[int, int]:
+    """`0 <= start <= stop <= steps`, where None for `stop` is the end."""
+    start = _checks.integer("start", start, low=0)
+    stop = steps if stop is None else _checks.integer("stop", stop, low=0)
+    if not start <= stop <= steps:
+        raise ValueError(f"start and stop must be 0 <= start <= stop <= {steps}, the steps of xs; got {start} and {stop}.")
+    return start, stop
+
+
+def _is_nnx_cell(cell: Any) -> bool:
+    functional = getattr(cell, "functional", None)
+    return callable(functional) and not inspect.signature(functional).parameters
+
+
+def _check_finite(name: str, tree: Any) -> None:
+    """Refuse NaN and infinity wherever there is a value already."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if isinstance(leaf, jax.core.Tracer) or not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            continue
+        bad = np.argwhere(~np.isfinite(np.asarray(leaf, dtype=np.float64)))
+        if len(bad):
+            where = f"; the first is at {tuple(bad[0].tolist())}" if jnp.ndim(leaf) else ""
+            raise ValueError(
+                f"{name}{jax.tree_util.keystr(path)} must be finite, but NaN or infinity is in {len(bad)} of its entries{where}."
+            )

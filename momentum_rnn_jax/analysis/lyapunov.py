@@ -1,0 +1,116 @@
+"""Lyapunov exponents: the rates per step at which a cell's run stretches or shrinks, in every direction."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from momentum_rnn_jax import _checks
+from momentum_rnn_jax.analysis._coordinates import size
+from momentum_rnn_jax.analysis._run import Run, checked, compiled, start_like
+from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
+from momentum_rnn_jax.drives import Adam, Momentum, Nesterov, RMSProp
+
+# Each entry of these drives' states depends on itself and the input alone.
+DIAGONAL = (Momentum, Nesterov, Adam, RMSProp)
+
+
+def lyapunov_spectrum(
+    cell: Any,
+    params: Params | None,
+    xs: Array,
+    state: CellState | None = None,
+    wrt: str = "full",
+    frame: Array | None = None,
+    warmup: int = 0,
+) -> Array:
+    """The n Lyapunov exponents of a run, largest first: natural logarithms, per step.
+
+    An exponent λ means that lengths in its direction change like e^{λt}; in decades per step it is λ / ln 10. The QR method:
+    a frame is carried along, `J_t Q_{t-1} = Q_t R_t`, and `λ_i = 1/N · Σ_t log |R_t,ii|`. Unlike the singular values of a product
+    this resolves small ones too, as long as no single step shrinks one direction by more than rounding (eps) against another.
+    The exponents are those of the steps that are counted, N of them, and depend on where the frame starts, by O(1/N).
+
+    The full map of a `Cell` is block triangular, so a frame that starts with the core's coordinates remains so: the full spectrum
+    is exactly the core's together with the drive's, at any N. Momentum adds log μ, once for each gate of each unit, and changes
+    none of the others. With `frame=None` the two blocks are worked out one by one, and the drives of this library, whose
+    Jacobians are diagonal, without a decomposition; that takes a fraction of the time.
+
+    Args:
+      cell, params, xs, state, wrt: as in `step_jacobians`.
+      frame: (n, n), where the frame starts, made orthogonal by a QR decomposition; the coordinates themselves unless given.
+      warmup: how many steps at the start turn the frame and are not counted, less than T. They take most of a poor frame away.
+
+    Returns:
+      (n,). -inf for directions that are lost at once.
+
+    Raises:
+      TypeError, ValueError: as `step_jacobians`; `frame` has another shape.
+
+    Source: Benettin et al. 1980; for recurrent networks Engelken, Wolf, Abbott, arXiv 2006.02427; Vogt et al., arXiv 2006.14123.
+
+    >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
+    >>> from momentum_rnn_jax import analysis
+    >>> cell = mr.momentum_rnn(2, mu=0.5, activation="identity")
+    >>> params = cell.init(jax.random.key(0), in_features=1)
+    >>> params["core"]["kernel"] = jnp.diag(jnp.array([0.9, 0.1]))
+    >>> [round(float(rate), 3) for rate in jnp.exp(analysis.lyapunov_spectrum(cell, params, jnp.ones((50, 1))))]
+    [0.9, 0.5, 0.5, 0.1]
+    """
+    cell, params, xs, state = checked(cell, params, xs, state, wrt)
+    if frame is not None:
+        n = size(start_like(cell, params), wrt)
+        frame = _checks.floating("frame", frame, min_ndim=2, layout="(n, n)").astype(xs.dtype)
+        if frame.shape != (n, n):
+            raise ValueError(f"frame must have shape {(n, n)}, got {frame.shape}.")
+    warmup = _checks.integer("warmup", warmup, low=0)
+    if warmup >= xs.shape[0]:
+        raise ValueError(f"warmup must be less than the {xs.shape[0]} steps of xs, got {warmup}.")
+    return _spectrum(cell, params, xs, state, wrt, frame, warmup)
+
+
+@compiled("wrt", "warmup")
+def _spectrum(
+    cell: RecurrentCell, params: Params, xs: Array, state: CellState | None, wrt: str, frame: Array | None, warmup: int
+) -> Array:
+    run = Run.over(cell, params, xs, state)
+    if frame is not None:
+        logs = _by_qr(run, wrt, jnp.linalg.qr(frame)[0])
+    elif wrt == "full":
+        logs = jnp.concatenate([_of_block(run, block) for block in diagonal_blocks(cell, run.last)], axis=1)
+    else:
+        logs = _of_block(run, wrt)
+    return -jnp.sort(-logs[warmup:].mean(axis=0))
+
+
+def diagonal_blocks(cell: RecurrentCell, state: CellState) -> tuple[str, ...]:
+    """Of the full map: a `Cell`'s core and, if it remembers anything, its drive; all at once where the drive sees h."""
+    return tuple(block for block in ("core", "drive") if size(state, block)) if isinstance(cell, Cell) else ("full",)
+
+
+def _of_block(run: Run, wrt: str) -> Array:
+    """log |R_t,ii| for every step, (T, n), from a frame that starts with the coordinates."""
+    if wrt == "drive" and isinstance(run.cell, Cell) and isinstance(run.cell.drive, DIAGONAL):
+        ones = jnp.ones(size(run.last, wrt), run.dtype)
+        _, factors = jax.lax.scan(lambda _, step: (None, _push_forward(run, wrt, step)(ones)), None, run.steps)
+        return jnp.log(jnp.abs(factors))
+    return _by_qr(run, wrt, jnp.eye(size(run.last, wrt), dtype=run.dtype))
+
+
+def _by_qr(run: Run, wrt: str, frame: Array) -> Array:
+    """log |R_t,ii| for every step, (T, n), in the order of the frame's columns."""
+
+    def carry(Q: Array, step: tuple[CellState, Array]) -> tuple[Array, Array]:
+        Q, R = jnp.linalg.qr(jax.vmap(_push_forward(run, wrt, step), -1, -1)(Q))
+        return Q, jnp.log(jnp.abs(jnp.diagonal(R)))
+
+    return jax.lax.scan(carry, frame, run.steps)[1]
+
+
+def _push_forward(run: Run, wrt: str, step: tuple[CellState, Array]) -> Callable[[Array], Array]:
+    """From a vector q to `J_t q`."""
+    before, x = step
+    z, next_z = run.step(wrt, before)
+    return lambda q: jax.jvp(lambda z: next_z(z, x), (z,), (q,))[1]

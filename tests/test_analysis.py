@@ -1,0 +1,537 @@
+"""The analysis of gradients: against `jax.jacfwd` of composed maps, finite differences, and what is known in closed form."""
+
+import json
+import math
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from jax.flatten_util import ravel_pytree
+
+import momentum_rnn_jax as mr
+from momentum_rnn_jax import analysis
+from momentum_rnn_jax import linen as mlinen
+from momentum_rnn_jax import nnx as mnnx
+from momentum_rnn_jax.analysis._coordinates import parts
+from momentum_rnn_jax.analysis._scaled import spectral_norm
+from tests.registry import CELLS, CORES, FEATURES, HIDDEN, problem, split_floats
+
+# Every drive before one core, every core behind one drive, and the cell that is neither; all the others are traced, below.
+NAMES = [name for name in CELLS if name.endswith("-lstm") or name.startswith("momentum-") or "-" not in name]
+every_cell = pytest.mark.parametrize("name", NAMES)
+T = 5
+
+
+def single(name, dtype=float, time=T):
+    """A cell of the registry, parameters, one sequence, and a state in the middle of it."""
+    cell = CELLS[name]
+    params, xs, state, _ = problem(cell, dtype, time=time, batch=())
+    return cell, params, xs, state
+
+
+def rows(matrix):
+    """A linear RNN's kernel for the matrix U of `h_t = U h_{t-1}`: states are rows."""
+    return jnp.asarray(matrix).T
+
+
+def linear_rnn(U, drive=None):
+    """A cell with `h_t = U h_{t-1} + d_t`, and parameters."""
+    cell = mr.Cell(mr.Elman(len(U), activation="identity"), drive or mr.Identity())
+    params = cell.init(jax.random.key(0), 1)
+    return cell, {**params, "core": {**params["core"], "kernel": rows(U)}}
+
+
+def symmetric(eigenvalues):
+    Q = np.linalg.qr(np.random.default_rng(0).normal(size=(len(eigenvalues),) * 2))[0]
+    return Q @ np.diag(eigenvalues) @ Q.T
+
+
+def taken(state, wrt):
+    """What varies, in the order of the coordinates, written down once more: h, the core's others, the drive's floats."""
+    others = [leaf for field, leaf in state.core._asdict().items() if field != "h"]
+    drive = split_floats(state.drive)[0]
+    return {"hidden": [state.core.h], "core": [state.core.h, *others], "drive": drive, "full": [state.core.h, *others, *drive]}[
+        wrt
+    ]
+
+
+def replaced(state, wrt, values):
+    values = list(values)
+    core, drive = state.core, state.drive
+    if wrt != "drive":
+        core = core._replace(h=values.pop(0))
+    if wrt in ("core", "full"):
+        core = core._replace(**{field: values.pop(0) for field in core._fields if field != "h"})
+    if wrt in ("drive", "full"):
+        drive = split_floats(drive)[1](values)
+    return mr.CellState(drive, core)
+
+
+def states_before(cell, params, xs, state):
+    """s_0 … s_{T-1}, stacked."""
+    return jax.lax.scan(lambda state, x: (cell.step(params, state, x)[0], state), state, xs)[1]
+
+
+def composed(cell, params, xs, state, wrt):
+    """`(z_0, F)`: F takes what varies through all steps, and puts the rest back to where the run had it, at each of them."""
+    z, unravel = ravel_pytree(taken(state, wrt))
+
+    def step(z, inputs):
+        x, held = inputs
+        return ravel_pytree(taken(cell.step(params, replaced(held, wrt, unravel(z)), x)[0], wrt))[0], None
+
+    return z, lambda z: jax.lax.scan(step, z, (xs, states_before(cell, params, xs, state)))[0]
+
+
+@every_cell
+def test_products_are_jacobians_of_composed_maps(float64, name):
+    cell, params, xs, state = single(name)
+    for wrt in ("hidden", "core", "full"):
+        z, through = composed(cell, params, xs, state, wrt)
+        direction = jnp.asarray(np.random.default_rng(1).normal(size=z.size))
+
+        @jax.jit
+        def expected(z, through=through, direction=direction, eps=1e-5):
+            return jax.jacfwd(through)(z), (through(z + eps * direction) - through(z - eps * direction)) / (2 * eps)
+
+        jacobian, difference = expected(z)
+        product = analysis.jacobian_product(cell, params, xs, state, wrt=wrt)
+        steps = analysis.step_jacobians(cell, params, xs, state, wrt)
+        assert steps.shape == (T, z.size, z.size)
+        scale = np.abs(jacobian).max()
+        np.testing.assert_allclose(product, jacobian, rtol=0, atol=1e-9 * scale)
+        np.testing.assert_allclose(np.linalg.multi_dot(steps[::-1]), jacobian, rtol=0, atol=1e-9 * scale)
+        np.testing.assert_allclose(product @ direction, difference, rtol=0, atol=1e-6 * np.abs(difference).max())
+
+
+@every_cell
+def test_inputs_and_losses_against_automatic_differentiation(float64, name):
+    cell, params, xs, state = single(name)
+    weights = jnp.asarray(np.random.default_rng(2).normal(size=(T, HIDDEN)))
+
+    def loss(hs):
+        return jnp.sum(jnp.sin(hs) * weights)
+
+    def perturbed(amounts, t):
+        """The loss when the amounts are added to s_t."""
+
+        def add(state, where):
+            moved = [leaf + jnp.where(where, amount, 0) for leaf, amount in zip(taken(state, "full"), amounts, strict=True)]
+            return replaced(state, "full", moved)
+
+        def step(state, inputs):
+            x, number = inputs
+            state = add(cell.step(params, state, x)[0], number == t)
+            return state, state.core.h
+
+        return loss(jax.lax.scan(step, add(state, t == 0), (xs, jnp.arange(1, T + 1)))[1])
+
+    @jax.jit
+    def expected():
+        zeros = [jnp.zeros_like(leaf) for leaf in taken(state, "full")]
+        gradients = jax.lax.map(lambda t: jax.grad(perturbed)(zeros, t), jnp.arange(T + 1))
+        to_inputs = jax.jacrev(lambda xs: mr.unroll(cell, params, xs, state, "stepwise")[1][-1])(xs)
+        return gradients, to_inputs
+
+    gradients, to_inputs = expected()
+    norms = analysis.gradient_norms(loss, cell, params, xs, state)
+    names = [part.name for part in parts(state, "full")]
+    assert set(norms) == set(names)
+    for entry, gradient in zip(names, gradients, strict=True):
+        np.testing.assert_allclose(norms[entry], np.linalg.norm(gradient.reshape(T + 1, -1), axis=1), rtol=1e-9)
+
+    sensitivity = analysis.input_sensitivity(cell, params, xs, state)
+    np.testing.assert_allclose(sensitivity, np.log10(np.linalg.norm(to_inputs.swapaxes(0, 1), 2, axis=(1, 2))), rtol=0, atol=1e-9)
+
+
+@every_cell
+def test_log_norms_and_exponents_are_those_of_the_products(float64, name):
+    cell, params, xs, state = single(name)
+    steps = analysis.step_jacobians(cell, params, xs, state, "core")
+    products = [np.linalg.multi_dot([np.eye(steps.shape[1])] * 2 + [*steps[t:][::-1]]) for t in range(T + 1)]
+    for norm, order in (("spectral", 2), ("frobenius", "fro")):
+        log_norms = analysis.jacobian_log_norms(cell, params, xs, state, "core", norm)
+        expected = [np.log10(np.linalg.norm(P, order)) for P in products]
+        np.testing.assert_allclose(log_norms, expected, rtol=0, atol=1e-9)
+
+    n = analysis.step_jacobians(cell, params, xs, state, "full").shape[-1]
+    by_blocks = analysis.lyapunov_spectrum(cell, params, xs, state)
+    np.testing.assert_allclose(
+        by_blocks, analysis.lyapunov_spectrum(cell, params, xs, state, frame=jnp.eye(n)), rtol=0, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_every_cell_can_be_compiled_and_batched(name, dtype):
+    """Traced, not run: shapes and dtypes are known then. Nothing is computed in less than float32."""
+    cell, params, xs, state = single(name, dtype)
+    batch = jax.tree.map(lambda leaf: jnp.stack([leaf] * 2), (xs, state))
+    flow = jax.vmap(lambda xs, state: analysis.gradient_flow(cell, params, xs, state, loss_fn=jnp.sum))
+    report = jax.eval_shape(jax.jit(flow), *batch)
+    assert {leaf.dtype for leaf in jax.tree.leaves(report)} == {jnp.dtype(jnp.float32)}
+    assert report.input_sensitivity.shape == (2, T)
+    assert report.jacobian_log_norms["hidden"].shape == report.gradient_norms["h"].shape == (2, T + 1)
+    n = sum(leaf.size for leaf in split_floats(state)[0])
+    assert sum(exponents.shape[1] for exponents in report.lyapunov_spectrum.values()) == n
+
+
+@pytest.mark.parametrize("name", ["nesterov-lstm", "momentum-elman"])
+def test_a_compiled_batch_is_a_loop_over_its_sequences(float64, name):
+    cell, params, _, _ = single(name)
+    xs = jnp.asarray(np.random.default_rng(3).normal(size=(3, T, FEATURES)))
+
+    def flow(cell, params, xs):
+        return analysis.gradient_flow(cell, params, xs, loss_fn=lambda hs: jnp.sum(hs[-1] ** 2))
+
+    batch = jax.jit(jax.vmap(flow, in_axes=(None, None, 0)))(cell, params, xs)
+    for i in range(3):
+        for together, alone in zip(jax.tree.leaves(batch), jax.tree.leaves(flow(cell, params, xs[i])), strict=True):
+            np.testing.assert_allclose(together[i], alone, rtol=0, atol=1e-9)
+
+
+class TestLinear:
+    """Where everything is known: `h_t = U h_{t-1} + d_t`."""
+
+    def test_a_product_is_a_power_of_the_matrix(self, float64):
+        U = np.random.default_rng(0).normal(size=(4, 4))
+        cell, params = linear_rnn(U)
+        xs = jnp.ones((9, 1))
+        for start, stop in ((0, 9), (0, None), (2, 7), (4, 4), (0, 0)):
+            expected = np.linalg.matrix_power(U, (9 if stop is None else stop) - start)
+            product = analysis.jacobian_product(cell, params, xs, start=start, stop=stop)
+            np.testing.assert_allclose(product, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
+
+    @pytest.mark.parametrize("rho", [0.3, 0.99, 3.0])
+    @pytest.mark.parametrize("norm", ["spectral", "frobenius"])
+    def test_ten_thousand_steps_of_a_symmetric_matrix(self, float64, rho, norm):
+        cell, params = linear_rnn(symmetric([rho, -0.5 * rho, 0.1 * rho]))
+        distances = np.arange(10_000, -1, -1)
+        for dtype, rtol in ((jnp.float64, 1e-6), (jnp.float32, 1e-5)):
+            cast = jax.tree.map(lambda leaf, dtype=dtype: leaf.astype(dtype), params)
+            log_norms = analysis.jacobian_log_norms(cell, cast, jnp.ones((10_000, 1), dtype), norm=norm)
+            assert log_norms.dtype == dtype
+            far = distances > 20  # the smaller eigenvalues are gone
+            np.testing.assert_allclose(log_norms[far], distances[far] * np.log10(rho), rtol=rtol)
+
+    def test_a_rotation_has_singular_values_of_one(self, float64):
+        cell = mr.momentum_dtriv(6, activation="identity")
+        params = cell.init(jax.random.key(0), 1)
+        xs = jnp.ones((300, 1))
+        np.testing.assert_allclose(analysis.singular_spectrum(cell, params, xs), np.zeros(6), atol=1e-9)
+        np.testing.assert_allclose(analysis.jacobian_log_norms(cell, params, xs), np.zeros(301), atol=1e-9)
+        np.testing.assert_allclose(analysis.lyapunov_spectrum(cell, params, xs, wrt="core"), np.zeros(6), atol=1e-9)
+
+    def test_singular_values_are_exact_or_said_to_be_lost(self, float64):
+        rates = np.array([0.9, 0.8, 0.6, 0.1])
+        cell, params = linear_rnn(symmetric(rates))
+        found = analysis.singular_spectrum(cell, params, jnp.ones((100, 1)), start=10)
+        expected = 90 * np.log10(rates)
+        np.testing.assert_allclose(found[:2], expected[:2], rtol=1e-9)
+        assert np.isnan(found[2:]).all()  # 10^-15.8 and 10^-86 of the largest
+        exponents = analysis.lyapunov_spectrum(cell, params, jnp.ones((2000, 1)), wrt="core")
+        np.testing.assert_allclose(exponents, np.log(rates), atol=5e-3)  # O(1/T): the frame starts askew
+        eigenvectors = jnp.asarray(np.linalg.eigh(symmetric(rates))[1][:, ::-1])  # in their falling order they stay
+        exponents = analysis.lyapunov_spectrum(cell, params, jnp.ones((50, 1)), wrt="core", frame=eigenvectors)
+        np.testing.assert_allclose(exponents, np.log(rates), rtol=1e-9)
+
+    @pytest.mark.parametrize(("core_rate", "mu"), [(0.5, 0.9), (0.9, 0.5)])
+    def test_the_reach_of_an_input(self, float64, core_rate, mu):
+        cell, params = linear_rnn(np.array([[core_rate]]), mr.Momentum(mu=mu, step_size=0.7))
+        params["input"]["kernel"] = jnp.ones((1, 1))
+        found = analysis.input_sensitivity(cell, params, jnp.ones((50, 1)))
+        # Σ_{j=s…T} core_rate^{T-j} μ^{j-s}, times the step size: a geometric series
+        distance = np.arange(49, -1, -1)
+        expected = 0.7 * (core_rate ** (distance + 1) - mu ** (distance + 1)) / (core_rate - mu)
+        np.testing.assert_allclose(found, np.log10(expected), rtol=0, atol=1e-9)
+
+    def test_what_is_exactly_lost_is_minus_infinity(self):
+        cell, params = linear_rnn(np.zeros((2, 2), np.float32))
+        xs = jnp.ones((3, 1))
+        assert analysis.jacobian_log_norms(cell, params, xs).tolist() == [-math.inf] * 3 + [pytest.approx(0, abs=1e-8)]
+        assert analysis.singular_spectrum(cell, params, xs).tolist() == [-math.inf] * 2
+        assert analysis.lyapunov_spectrum(cell, params, xs).tolist() == [-math.inf] * 2
+        assert np.isneginf(analysis.input_sensitivity(cell, params, xs)[:2]).all()
+
+
+class TestMomentum:
+    """What momentum changes, and what it does not."""
+
+    @pytest.mark.parametrize("core", CORES)
+    def test_the_jacobians_are_those_of_the_plain_cell_driven_by_the_velocity(self, float64, core):
+        cell, params, xs, state = single(f"momentum-{core}")
+        u = cell.project(cell.prepare(params), xs)
+        plain = mr.Cell(cell.core)
+        identity = {name: jnp.zeros_like(bias) for name, bias in params["input"].items()}
+        identity["kernel"] = jnp.eye(cell.core.drive_features)
+        velocities = cell.drive.unroll(state.drive, u)[1]
+        start = mr.CellState(mr.IdentityState(), state.core)
+        for wrt in ("hidden", "core"):
+            expected = analysis.step_jacobians(plain, {**params, "input": identity}, velocities, start, wrt)
+            found = analysis.step_jacobians(cell, params, xs, state, wrt)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+    @pytest.mark.parametrize("core", CORES)
+    def test_the_full_jacobian_is_block_triangular(self, float64, core):
+        cell, params, xs, state = single(f"momentum-{core}")
+        full = analysis.step_jacobians(cell, params, xs, state, "full")
+        block = analysis.step_jacobians(cell, params, xs, state, "core")
+        n = block.shape[-1]
+        np.testing.assert_array_equal(full[:, :n, :n], block)
+        assert np.abs(full[:, :n, n:]).min(axis=0).any()
+        np.testing.assert_array_equal(full[:, n:, :n], 0)
+        np.testing.assert_allclose(
+            full[:, n:, n:], np.broadcast_to(0.6 * np.eye(cell.core.drive_features), full[:, n:, n:].shape)
+        )
+
+    def test_it_adds_its_own_exponents_and_no_others(self, float64):
+        cell, params, _, state = single("momentum-elman")
+        xs = jnp.asarray(np.random.default_rng(4).normal(size=(2000, FEATURES)))
+        hidden = analysis.lyapunov_spectrum(cell, params, xs, state, "core")
+        expected = np.sort([*hidden, *HIDDEN * [np.log(0.6)]])[::-1]
+        # Exactly, at any T, when the frame starts with the hidden block.
+        for steps in (3, 2000):
+            dense = analysis.lyapunov_spectrum(cell, params, xs[:steps], state, frame=jnp.eye(2 * HIDDEN))
+            block = analysis.lyapunov_spectrum(cell, params, xs[:steps], state, "core")
+            np.testing.assert_allclose(dense, np.sort([*block, *HIDDEN * [np.log(0.6)]])[::-1], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(analysis.lyapunov_spectrum(cell, params, xs, state), expected, rtol=0, atol=1e-12)
+
+    def test_any_frame_finds_them_in_the_long_run(self, float64):
+        cell = mr.momentum_rnn(HIDDEN, mu=0.6, step_size=0.4)
+        params = cell.init(jax.random.key(0), FEATURES)
+        params["core"]["kernel"] *= 0.5
+        random = np.random.default_rng(4)
+        xs = jnp.asarray(random.normal(size=(2000, FEATURES)))
+        frame = jnp.asarray(random.normal(size=(2 * HIDDEN, 2 * HIDDEN)))
+        for warmup, atol in ((500, 1e-3), (0, 1e-2)):
+            found = analysis.lyapunov_spectrum(cell, params, xs, frame=frame, warmup=warmup)
+            hidden = analysis.lyapunov_spectrum(cell, params, xs, wrt="core", warmup=warmup)
+            expected = np.sort([*hidden, *HIDDEN * [np.log(0.6)]])[::-1]
+            np.testing.assert_allclose(found, expected, rtol=0, atol=atol)
+
+
+class TestTheorem:
+    @pytest.fixture(params=["tanh", "sigmoid", "identity", "orthogonal", "per_unit"])
+    def case(self, request, float64):
+        activation = request.param if request.param in ("tanh", "sigmoid", "identity") else "tanh"
+        mu = jnp.linspace(0.2, 0.9, HIDDEN) if request.param == "per_unit" else 0.6
+        make = mr.Orthogonal if request.param == "orthogonal" else mr.Elman
+        cell = mr.Cell(make(HIDDEN, activation=activation), mr.Momentum(mu, 0.7))
+        return cell, *problem(cell, time=6, batch=())[:3]
+
+    def test_its_full_map_is_the_joint_map_in_other_coordinates(self, case):
+        cell, params, xs, state = case
+        ready = cell.prepare(params)
+        states = [state]
+        for x in xs:
+            states.append(cell.advance(ready, states[-1], x)[0])
+        sigma = {"tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid, "identity": lambda z: z}[cell.core.activation]
+        inverse = {"tanh": jnp.arctanh, "sigmoid": jax.scipy.special.logit, "identity": lambda h: h}[cell.core.activation]
+        kernel, bias = ready["core"]["kernel"], ready["core"].get("bias", 0.0)
+
+        def velocity(pair):  # (h_t, h_{t-1}) -> v_t
+            h, earlier = jnp.split(pair, 2)
+            return inverse(h) - earlier @ kernel - bias
+
+        def two_step(pair, x):  # (h_{t-1}, h_{t-2}) -> (h_t, h_{t-1})
+            h = pair[:HIDDEN]
+            v = cell.drive.mu * velocity(pair) + cell.drive.step_size * cell.project(ready, x)
+            return jnp.concatenate([sigma(h @ kernel + bias + v), h])
+
+        def pair(t):
+            return jnp.concatenate([states[t].core.h, states[t - 1].core.h])
+
+        def coordinates(t):  # C_t
+            return jax.jacfwd(lambda pair: jnp.concatenate([pair[:HIDDEN], velocity(pair)]))(pair(t))
+
+        np.testing.assert_allclose(two_step(pair(3), xs[3]), pair(4), rtol=1e-9)
+        Ms = [jax.jacfwd(two_step)(pair(t - 1), xs[t - 1]) for t in range(2, 7)]
+        Js = analysis.step_jacobians(cell, params, xs, state, "full")[1:]
+        M, J = np.linalg.multi_dot(Ms[::-1]), np.linalg.multi_dot(Js[::-1])
+        conjugated = coordinates(6) @ M
+        np.testing.assert_allclose(conjugated, J @ coordinates(1), rtol=0, atol=1e-9 * np.abs(conjugated).max())
+
+        products = analysis.theorem_product(cell, params, xs, state)
+        expected = [np.log10(np.linalg.norm(np.linalg.multi_dot([np.eye(2 * HIDDEN)] * 2 + Ms[t:][::-1]), 2)) for t in range(6)]
+        np.testing.assert_allclose(products.complete, expected, rtol=0, atol=1e-9)
+        blocks = [M[:HIDDEN, :HIDDEN] for M in Ms]
+        expected = [np.log10(np.linalg.norm(np.linalg.multi_dot([np.eye(HIDDEN)] * 2 + blocks[t:][::-1]), 2)) for t in range(6)]
+        np.testing.assert_allclose(products.paper, expected, rtol=0, atol=1e-9)
+
+    def test_the_plain_product_is_the_gradient(self, case):
+        cell, params, xs, state = case
+        for norm in ("spectral", "frobenius"):
+            plain = analysis.theorem_product(cell, params, xs, state, norm).plain
+            np.testing.assert_allclose(plain, analysis.jacobian_log_norms(cell, params, xs, state, norm=norm)[1:], atol=1e-9)
+
+    @pytest.mark.parametrize(
+        ("cell", "message"),
+        [
+            (mr.momentum_lstm(3), r"got the core LSTM\(hidden_features=3"),
+            (mr.rnn(3), r"got the drive Identity\(\)"),
+            (mr.adam_rnn(3), r"got the drive Adam\("),
+            (mr.momentum_rnn(3, activation="relu"), "got the activation 'relu'"),
+            (mr.momentum_dtriv(3), "got the activation 'modrelu'"),
+            (mr.ReleasedNesterovLSTM(mr.LSTM(3)), "got the drive ReleasedNesterovLSTM"),
+        ],
+    )
+    def test_other_cells_are_refused(self, cell, message):
+        with pytest.raises(TypeError, match=f"cell must be a momentum RNN.*{message}"):
+            analysis.theorem_product(cell, cell.init(jax.random.key(0), 1), jnp.ones((3, 1)))
+
+
+@pytest.mark.parametrize(
+    "A",
+    [
+        np.random.default_rng(0).normal(size=(40, 40)),
+        np.random.default_rng(0).normal(size=(3, 40)),
+        np.random.default_rng(0).normal(size=(40, 1)),
+        symmetric(np.ones(9)),
+        symmetric([1.0, 1 - 1e-9, 1 - 1e-5, 0.5]),
+        symmetric(10.0 ** -np.arange(30)),
+        np.zeros((2, 2)),
+    ],
+)
+def test_the_spectral_norm_is_the_largest_singular_value(float64, A):
+    expected = np.linalg.norm(A, 2)
+    assert spectral_norm(jnp.asarray(A)) == pytest.approx(expected, rel=1e-14)
+    assert spectral_norm(jnp.asarray(A, jnp.float32)) == pytest.approx(expected, rel=1e-6)
+    batch = jax.vmap(spectral_norm)(jnp.stack([jnp.asarray(A), 2 * jnp.asarray(A)]))
+    np.testing.assert_allclose(batch, [expected, 2 * expected], rtol=1e-14)
+
+
+def test_a_gradient_too_small_to_be_squared_has_a_norm():
+    cell, params = linear_rnn(1e-5 * np.eye(2, dtype=np.float32))
+    norms = analysis.gradient_norms(lambda hs: jnp.sum(hs[-1]), cell, params, jnp.ones((7, 1)))["h"]
+    np.testing.assert_allclose(norms, np.sqrt(2) * 10.0 ** (-5.0 * np.arange(7, -1, -1)), rtol=1e-5)
+
+
+class TestFlax:
+    def test_an_nnx_cell_stands_for_its_cell_and_parameters(self):
+        module = mnnx.MomentumLSTMCell(2, 3, mu=0.5, rngs=nnx.Rngs(0))
+        cell, params = module.functional()
+        xs, carry = jnp.ones((T, 2)), module.initialize_carry((2,))
+        expected = analysis.jacobian_log_norms(cell, params, xs)
+        np.testing.assert_array_equal(analysis.jacobian_log_norms(module, None, xs, carry), expected)
+
+    def test_a_linen_cell_gives_its_cell_and_parameters(self):
+        module = mlinen.MomentumLSTMCell(3, mu=0.5)
+        xs = jnp.ones((T, 2))
+        carry = module.initialize_carry(jax.random.key(0), (2,))
+        variables = module.init(jax.random.key(0), carry, xs[0])
+        cell, params = module.apply(variables, 2, method="functional")
+        assert analysis.jacobian_log_norms(cell, params, xs, carry).shape == (T + 1,)
+        with pytest.raises(TypeError, match="of a Linen cell, pass the two"):
+            analysis.jacobian_log_norms(module, None, xs)
+
+
+@pytest.fixture(scope="module")
+def report():
+    cell = mr.momentum_lstm(3)
+    params = cell.init(jax.random.key(0), 1)
+    return analysis.gradient_flow(cell, params, jnp.ones((12, 1)), loss_fn=lambda hs: jnp.sum(hs[-1]))
+
+
+class TestReport:
+    def test_it_is_what_its_functions_return(self, report):
+        cell = mr.momentum_lstm(3)
+        arguments = cell, cell.init(jax.random.key(0), 1), jnp.ones((12, 1))
+        np.testing.assert_array_equal(report.jacobian_log_norms["core"], analysis.jacobian_log_norms(*arguments, wrt="core"))
+        np.testing.assert_array_equal(report.input_sensitivity, analysis.input_sensitivity(*arguments))
+        np.testing.assert_array_equal(report.singular_spectrum, analysis.singular_spectrum(*arguments, wrt="core"))
+        assert report.theorem_product is None
+
+    def test_it_is_json(self, report):
+        read = json.loads(json.dumps(report.to_dict(), allow_nan=False))
+        np.testing.assert_allclose(read["jacobian_log_norms"]["core"], report.jacobian_log_norms["core"], rtol=1e-6)
+        batch = jax.tree.map(lambda leaf: jnp.stack([leaf, jnp.full_like(leaf, -jnp.inf)]), report)
+        assert batch.to_dict()["input_sensitivity"][1] == [None] * 12
+
+    def test_its_curves_are_by_distance(self, report):
+        curves = report.curves()
+        assert list(curves) == ["hidden", "core", "input", "∂L/∂c", "∂L/∂h", "∂L/∂velocity"]
+        np.testing.assert_array_equal(curves["core"], report.jacobian_log_norms["core"][::-1])
+        np.testing.assert_array_equal(curves["input"][:-1], report.input_sensitivity[::-1])
+        assert np.isnan(curves["input"][-1])
+        assert curves["∂L/∂h"][0] == pytest.approx(np.log10(np.sqrt(3)), abs=1e-6)
+
+    def test_its_figure_is_a_file(self, report, tmp_path):
+        report.plot(tmp_path / "flow.png")
+        assert (tmp_path / "flow.png").read_bytes().startswith(b"\x89PNG")
+
+    def test_matplotlib_is_asked_for_where_it_is_missing(self, report, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+        with pytest.raises(ImportError, match="plot needs matplotlib"):
+            report.plot(tmp_path / "flow.png")
+
+    def test_a_batch_of_reports_is_refused(self, report):
+        batch = jax.tree.map(lambda leaf: leaf[jnp.newaxis], report)
+        with pytest.raises(ValueError, match="this is a batch of reports; take one"):
+            batch.table()
+
+
+class TestBadArguments:
+    CELL = mr.momentum_lstm(3)
+
+    @pytest.fixture
+    def params(self):
+        return self.CELL.init(jax.random.key(0), 2)
+
+    XS = np.ones((4, 2), np.float32)
+
+    @pytest.mark.parametrize(
+        ("call", "message"),
+        [
+            (lambda c, p, xs: analysis.step_jacobians(c, p, xs[None]), r"xs must be one sequence .* got shape \(1, 4, 2\)"),
+            (lambda c, p, xs: analysis.step_jacobians(c, p, xs[:0]), r"xs must be one sequence .* at least one step"),
+            (lambda c, p, xs: analysis.step_jacobians(c, p, xs[0]), "xs must have shape"),
+            (lambda c, p, xs: analysis.step_jacobians(c, p, xs[:, :1]), "xs has 1 features"),
+            (
+                lambda c, p, xs: analysis.step_jacobians(c, p, xs, c.initial_state(p, (1,))),
+                r"state.*must be float32 of shape \(12,\)",
+            ),
+            (
+                lambda c, p, xs: analysis.step_jacobians(c, p, xs, wrt="cell"),
+                "wrt must be one of 'hidden', 'core', 'drive', 'full'",
+            ),
+            (
+                lambda c, p, xs: analysis.lyapunov_spectrum(mr.lstm(3), p, xs, wrt="drive"),
+                "wrt must not be 'drive' for this cell",
+            ),
+            (
+                lambda c, p, xs: analysis.lyapunov_spectrum(c, p, xs, frame=jnp.eye(3)),
+                r"frame must have shape \(18, 18\), got \(3, 3\)",
+            ),
+            (
+                lambda c, p, xs: analysis.lyapunov_spectrum(c, p, xs, warmup=4),
+                "warmup must be less than the 4 steps of xs, got 4",
+            ),
+            (lambda c, p, xs: analysis.jacobian_log_norms(c, p, xs, norm="max"), "norm must be one of 'spectral', 'frobenius'"),
+            (lambda c, p, xs: analysis.input_sensitivity(c, p, xs, norm=2), "norm must be one of"),
+            (lambda c, p, xs: analysis.jacobian_product(c, p, xs, start=3, stop=2), "start <= stop <= 4.*got 3 and 2"),
+            (lambda c, p, xs: analysis.jacobian_product(c, p, xs, stop=5), "start <= stop <= 4.*got 0 and 5"),
+            (lambda c, p, xs: analysis.singular_spectrum(c, p, xs, start=-1), "start must be an integer of at least 0"),
+            (lambda c, p, xs: analysis.gradient_norms(jnp.sin, c, p, xs), r"loss_fn must return one real number.*\(4, 3\)"),
+            (lambda c, p, xs: analysis.gradient_norms("mse", c, p, xs), "loss_fn must be a function"),
+            (lambda c, p, xs: analysis.gradient_norms(lambda hs: 1, c, p, xs), "loss_fn must return one real number"),
+            (lambda c, p, xs: analysis.gradient_flow(mnnx, p, xs), "cell must be a Cell with its params, or an NNX cell"),
+            (lambda c, p, xs: analysis.gradient_flow(c, None, xs), "params must be a dict"),
+            (
+                lambda c, p, xs: analysis.gradient_flow(c, p, np.where(xs > 0, np.nan, xs)),
+                r"xs must be finite.* 8 of its entries; the first is at \(0, 0\)",
+            ),
+        ],
+    )
+    def test_they_are_named(self, params, call, message):
+        with pytest.raises((TypeError, ValueError), match=message):
+            call(self.CELL, params, self.XS)
+
+    def test_parameters_that_are_not_finite_are_named(self, params):
+        params["core"]["kernel"] = params["core"]["kernel"].at[1, 2].set(jnp.inf)
+        with pytest.raises(
+            ValueError, match=r"params\['core'\]\['kernel'\] must be finite, .* 1 of its entries; the first is at \(1, 2\)"
+        ):
+            analysis.jacobian_log_norms(self.CELL, params, self.XS)
