@@ -30,7 +30,7 @@ format: $(VENV)/.installed
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-# torch, a peer, is large, and so benchmarks have an environment of their own. `make bench BENCH='--suite shapes'` runs another suite.
+# torch, a peer, is large: benchmarks have an environment of their own. `make bench BENCH='--suite shapes'` runs another suite.
 bench: $(VENV)-bench/.installed
 	$(VENV)-bench/bin/python -m benchmarks.run $(BENCH)
 
