@@ -45,11 +45,13 @@ def integer(name: str, value: Any, *, low: int) -> int:
     return as_int
 
 
-def batch_shape(value: Any) -> tuple[int, ...]:
-    """A tuple of axis sizes."""
+def sizes(name: str, value: Any, min_ndim: int = 0) -> tuple[int, ...]:
+    """A tuple of axis sizes, at least `min_ndim` of them."""
     if not isinstance(value, tuple | list):
-        raise TypeError(f"batch_shape must be a tuple of sizes, such as (32,) or (), got {value!r}.")
-    return tuple(integer("batch_shape", size, low=0) for size in value)
+        raise TypeError(f"{name} must be a tuple of sizes, such as (32, 3), got {value!r}.")
+    if len(value) < min_ndim:
+        raise ValueError(f"{name} must have at least {min_ndim} sizes, got {value!r}.")
+    return tuple(integer(name, size, low=0) for size in value)
 
 
 def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
@@ -63,7 +65,8 @@ def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
 def instance(name: str, value: Any, cls: type) -> Any:
     """An instance of `cls`."""
     if not isinstance(value, cls):
-        raise TypeError(f"{name} must be an instance of {cls.__name__}, got {value!r}.")
+        got = f"{type(value).__module__}.{type(value).__qualname__}" if hasattr(value, "__module__") else repr(value)
+        raise TypeError(f"{name} must be an instance of {cls.__name__}, got {got}.")
     return value
 
 
@@ -77,14 +80,14 @@ def key(value: Any) -> jax.Array:
     return value
 
 
-def float_dtype(value: Any) -> None:
+def float_dtype(name: str, value: Any) -> None:
     """A floating-point dtype, or something that names one."""
     try:
         is_float = jnp.issubdtype(jnp.dtype(value), jnp.floating)
     except TypeError:
         is_float = False
     if not is_float:
-        raise TypeError(f"dtype must be a floating-point dtype, such as jnp.float32, got {value!r}.")
+        raise TypeError(f"{name} must be a floating-point dtype, such as jnp.float32, got {value!r}.")
 
 
 def one_dtype(name: str, tree: Any) -> None:

@@ -15,7 +15,9 @@ class Masks(NamedTuple):
     valid: Array | None
 
 
-def scan(step: Callable[[Any, Array], tuple[Any, Array]], state: Any, xs: Array, start: Any, masks: Masks) -> tuple[Any, Array]:
+def scan(
+    step: Callable[[Any, Array], tuple[Any, Array]], state: Any, xs: Array, start: Any, masks: Masks, unroll: int = 1
+) -> tuple[Any, Array]:
     """`jax.lax.scan(step, state, xs)`, back to `start` where `resets` say, and standing still where steps are not `valid`."""
 
     def body(state: Any, inputs: tuple[Array, Masks]) -> tuple[Any, Array]:
@@ -24,7 +26,7 @@ def scan(step: Callable[[Any, Array], tuple[Any, Array]], state: Any, xs: Array,
         new, y = step(state, x)
         return leave(new, state, masks), y if masks.valid is None else select(masks.valid, y, jnp.zeros_like(y))
 
-    return jax.lax.scan(body, state, (xs, masks))
+    return jax.lax.scan(body, state, (xs, masks), unroll=unroll)
 
 
 def enter(state: Any, start: Any, masks: Masks) -> Any:

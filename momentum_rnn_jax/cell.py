@@ -44,7 +44,7 @@ class RecurrentCell(abc.ABC):
         """
         input_key, core_key = jax.random.split(_checks.key(key))
         in_features = _checks.integer("in_features", in_features, low=1)
-        _checks.float_dtype(dtype)
+        _checks.float_dtype("dtype", dtype)
         return {
             "input": self.core.init_input(input_key, in_features, dtype),
             "core": self.core.init(core_key, dtype),
@@ -59,7 +59,7 @@ class RecurrentCell(abc.ABC):
           TypeError, ValueError: `params` do not belong to this cell, or `batch_shape` is no tuple of sizes.
         """
         self.check_params(params)
-        return self.start(self.prepare(params), _checks.batch_shape(batch_shape))
+        return self.start(self.prepare(params), _checks.sizes("batch_shape", batch_shape))
 
     def step(self, params: Params, state: CellState, x: Array) -> tuple[CellState, Array]:
         """One time step, pure: `(params, state, x_t)` -> `(new state, h_t)`; use it in a `jax.lax.scan` of your own.

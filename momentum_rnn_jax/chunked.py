@@ -31,6 +31,7 @@ from momentum_rnn_jax.cores import KernelCore, affine
 from momentum_rnn_jax.drives import Drive, Identity, IdentityState, Momentum, Nesterov
 
 ROWS = 2048  # of a chunk's products: time steps times batch
+DRIVE_ROWS, DRIVE_STEPS = 512, 16  # likewise, at most, with a drive on the gates: it then runs as straight code, which XLA fuses
 STORED_BYTES = 1 << 26  # up to here, pre-activations are kept for the backward pass rather than computed again
 FEW_FEATURES = 8  # up to here, the projection is part of every step's product
 
@@ -67,7 +68,8 @@ def choose(cell: Cell, xs_shape: tuple[int, ...], dtype: Any, remat: str | int) 
     in_step = joint and features <= FEW_FEATURES
     if isinstance(remat, int):
         return Plan(min(remat, time), filter_inputs, joint, in_step, "boundaries")
-    wanted = max(1, min(time, ROWS // max(1, batch)))
+    behind = not filter_inputs and type(cell.drive) is not Identity
+    wanted = max(1, min(time, (DRIVE_ROWS if behind else ROWS) // max(1, batch), DRIVE_STEPS if behind else time))
     divisors = [n for n in range(wanted, wanted // 2, -1) if time % n == 0]
     chunk = divisors[0] if divisors else wanted
     small = time * batch * gates * jnp.dtype(dtype).itemsize <= STORED_BYTES
@@ -257,9 +259,9 @@ def _project(weights: Weights, inputs: Inputs) -> Array:
 
 def _drive(drive: Drive, state: Any, us: Array, start: Any, masks: Masks) -> tuple[Any, Array]:
     """The drive over a chunk: its state after it, and d."""
-    if masks == Masks(None, None) or not jax.tree.leaves(state):
+    if not jax.tree.leaves(state):
         return drive.unroll(state, us)
-    return _masked.scan(drive.step, state, us, start, masks)
+    return _masked.scan(drive.step, state, us, start, masks, unroll=len(us) if len(us) <= DRIVE_STEPS else 1)
 
 
 def _core(core: KernelCore, weights: Weights, state: Any, inputs: Inputs, d: Array | None, keep: str) -> tuple[Any, Any]:

@@ -20,7 +20,8 @@ import numpy as np
 from flax import linen
 from jax import Array
 
-from momentum_rnn_jax import _checks, layer
+from momentum_rnn_jax import _checks, flax_names, layer
+from momentum_rnn_jax import learnable as learning
 from momentum_rnn_jax._dtypes import at_least_float32
 from momentum_rnn_jax.cell import Cell, CellState, Params
 from momentum_rnn_jax.cores import Core
@@ -43,6 +44,7 @@ class RecurrentCell(linen.Module):
       drive: for example `Momentum(0.6, 0.6)`.
       dtype: of computation; `param_dtype` unless given.
       param_dtype, learnable, kernel_init, recurrent_kernel_init, bias_init: as in `momentum_rnn_jax.nnx.RecurrentCell`.
+      parent, name: as in every Linen module.
 
     Raises:
       TypeError, ValueError: an argument is of the wrong kind or not allowed; the message names it.
@@ -73,10 +75,10 @@ class RecurrentCell(linen.Module):
 
     @linen.compact
     def functional(self, in_features: int) -> tuple[Cell, Params]:
-        """The `Cell` and the parameters that this module holds: what `unroll` and the analysis take."""
+        """The `Cell` and the parameters that this module holds, for inputs of F features: what `unroll` and the analysis take."""
         cell = Cell(self.core, self.drive)
         if self.dtype is not None:
-            _checks.float_dtype(self.dtype)
+            _checks.float_dtype("dtype", self.dtype)
 
         def init(key: Array, part: str) -> dict[str, Array]:
             return layer.init_params(
@@ -92,21 +94,30 @@ class RecurrentCell(linen.Module):
         params = {part: self.param(part, init, part) for part in ("input", "core")}
         offsets: dict[str, Array] = {}
         if self.learnable is not None:
-            start = layer.init_learnable(cell, self.learnable, at_least_float32(self.param_dtype))
+            start = learning.init_learnable(cell, self.learnable, at_least_float32(self.param_dtype))
             offsets = self.param("learnt", lambda _: start)
-        return Cell(self.core, layer.learnt_drive(self.drive, offsets)), params
+        return Cell(self.core, learning.learnt_drive(self.drive, offsets)), params
 
     @linen.nowrap
     def initialize_carry(self, rng: Array, input_shape: tuple[int, ...]) -> CellState:
-        """The carry before the first step, zeros, for inputs of shape (batch…, F). `rng` is not used."""
+        """The carry before the first step, zeros, for inputs of shape (batch…, F). `rng` is not used.
+
+        Raises:
+          TypeError, ValueError: `input_shape` is no tuple of sizes.
+        """
+        input_shape = _checks.sizes("input_shape", input_shape, 1)
         cell = Cell(self.core, self.drive)
         shapes = jax.eval_shape(lambda: cell.init(jax.random.key(0), input_shape[-1], self.param_dtype))
-        zeros = jax.eval_shape(lambda params: cell.initial_state(params, tuple(input_shape[:-1])), shapes)
+        zeros = jax.eval_shape(lambda params: cell.initial_state(params, input_shape[:-1]), shapes)
         return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), zeros)
 
     def __call__(self, carry: CellState, inputs: Array) -> tuple[CellState, Array]:
-        """One step: `(carry, x_t)` -> `(new carry, h_t)`, (batch…, F) -> (batch…, H)."""
-        return layer.step(*self.functional(inputs.shape[-1]), carry, inputs, self.compute_dtype)
+        """One step: `(carry, x_t)` -> `(new carry, h_t)`, (batch…, F) -> (batch…, H).
+
+        Raises:
+          TypeError, ValueError: the carry or the inputs do not fit the cell; the message names them.
+        """
+        return layer.step(*self.functional(layer.num_features(inputs, 1)), carry, inputs, self.compute_dtype)
 
     @property
     def compute_dtype(self) -> Any:
@@ -130,7 +141,7 @@ class RNN(linen.Module):
     Args:
       cell: a `RecurrentCell`.
       time_major, return_carry, reverse, keep_order: defaults of the call's arguments of these names.
-      method: as in `momentum_rnn_jax.unroll`.
+      method, remat: as in `momentum_rnn_jax.unroll`.
 
     >>> import jax, jax.numpy as jnp
     >>> from momentum_rnn_jax import linen as mlinen
@@ -146,6 +157,7 @@ class RNN(linen.Module):
     reverse: bool = False
     keep_order: bool = False
     method: str = "auto"
+    remat: str | int = "auto"
 
     def __call__(
         self,
@@ -160,26 +172,31 @@ class RNN(linen.Module):
         keep_order: bool | None = None,
         init_key: Array | None = None,
     ) -> Any:
-        """As the call of `momentum_rnn_jax.nnx.RNN`; `init_key` is not needed, and accepted as Linen's RNN accepts it."""
+        """As the call of `momentum_rnn_jax.nnx.RNN`; `init_key` is not needed, and accepted as Linen's RNN accepts it.
+
+        Raises:
+          TypeError, ValueError: the cell is no `RecurrentCell`, or an argument does not fit; the message names it.
+        """
         _checks.instance("cell", self.cell, RecurrentCell)
         carry, outputs = layer.run(
-            *self.cell.functional(inputs.shape[-1]),
+            *self.cell.functional(layer.num_features(inputs, 2)),
             inputs,
             dtype=self.cell.compute_dtype,
             initial_carry=initial_carry,
             seq_lengths=seq_lengths,
             resets=resets,
-            time_major=self.time_major if time_major is None else time_major,
-            reverse=self.reverse if reverse is None else reverse,
-            keep_order=self.keep_order if keep_order is None else keep_order,
+            time_major=layer.default(time_major, self.time_major),
+            reverse=layer.default(reverse, self.reverse),
+            keep_order=layer.default(keep_order, self.keep_order),
             method=self.method,
+            remat=self.remat,
         )
-        return (carry, outputs) if (self.return_carry if return_carry is None else return_carry) else outputs
+        return (carry, outputs) if layer.default(return_carry, self.return_carry) else outputs
 
 
 def _named_cell(name: str) -> Callable[..., RecurrentCell]:
     """`Name(features, *, <the cell's options>, <RecurrentCell's>)`, a `RecurrentCell` of that core and drive."""
-    named_cell = layer.NamedCell(name, ("features",), RecurrentCell)
+    named_cell = flax_names.NamedCell(name, ("features",), RecurrentCell)
 
     def make(*args: Any, **kwargs: Any) -> RecurrentCell:
         cell, _, options = named_cell.bind(args, kwargs)

@@ -28,10 +28,7 @@ def _constructor(name: str, core: Callable[..., Core], drive: Callable[..., Driv
     signature = inspect.Signature([hidden, *drive_arguments.values(), *core_arguments.values()], return_annotation=Cell)
 
     def construct(*args: Any, **kwargs: Any) -> Cell:
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{name}: {error}; the signature is {name}{signature}.") from None
+        bound = bind(name, signature, args, kwargs)
         bound.apply_defaults()
         given = bound.arguments
         return Cell(
@@ -64,6 +61,14 @@ def _constructor(name: str, core: Callable[..., Core], drive: Callable[..., Driv
     (5, 2, 8)
     """
     return construct
+
+
+def bind(name: str, signature: inspect.Signature, args: Any, kwargs: Any) -> inspect.BoundArguments:
+    """The arguments of a call of `name`; those that do not fit are refused with the signature."""
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}; the signature is {name}{signature}.") from None
 
 
 def _first_line(cls: Callable[..., Any]) -> str:

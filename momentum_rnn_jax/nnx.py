@@ -19,11 +19,15 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from momentum_rnn_jax import _checks, layer
+from momentum_rnn_jax import _checks, flax_names, layer
+from momentum_rnn_jax import learnable as learning
 from momentum_rnn_jax._dtypes import at_least_float32
 from momentum_rnn_jax.cell import Cell, CellState, Params
 from momentum_rnn_jax.cores import Core
 from momentum_rnn_jax.drives import Drive
+from momentum_rnn_jax.unroll import METHODS
+
+FROZEN = ("base",)  # the names of parameters that no optimiser touches
 
 
 class Hyperparameter(nnx.Variable):
@@ -47,7 +51,46 @@ def _values(group: Group) -> dict[str, Array]:
     return {name: variable[...] for name, variable in vars(group).items() if isinstance(variable, nnx.Variable)}
 
 
-class RecurrentCell(nnx.Module):
+class CellModule(nnx.Module):
+    """What a `RecurrentCell` and a `WeightDrop` do alike, over `_functional` and `compute_dtype`."""
+
+    compute_dtype: Any
+
+    def functional(self) -> tuple[Cell, Params]:
+        """The `Cell` and the parameters that this module holds: what `unroll` and the analysis take."""
+        return self._functional()
+
+    # The modules call this one: `nnx.tabulate` makes a row of every public method called, and cannot print a Cell.
+    def _functional(self) -> tuple[Cell, Params]:
+        raise NotImplementedError
+
+    def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> CellState:
+        """The carry before the first step, zeros, for inputs of shape (batch…, F). `rngs` is not needed.
+
+        Raises:
+          TypeError, ValueError: `input_shape` is no tuple of sizes, or `carry_init` is given: a momentum cell's carry is no
+            single array; make one with `jax.tree.map`.
+        """
+        if carry_init is not None:
+            raise ValueError("carry_init must be None: map over the zeros that initialize_carry returns instead.")
+        cell, params = self._functional()
+        return cell.initial_state(params, _checks.sizes("input_shape", input_shape, 1)[:-1])
+
+    def __call__(self, carry: CellState, inputs: Array) -> tuple[CellState, Array]:
+        """One step: `(carry, x_t)` -> `(new carry, h_t)`, (batch…, F) -> (batch…, H).
+
+        Raises:
+          TypeError, ValueError: the carry or the inputs do not fit the cell; the message names them.
+        """
+        return layer.step(*self._functional(), carry, inputs, self.compute_dtype)
+
+    @property
+    def num_feature_axes(self) -> int:
+        """One: inputs are (batch…, F)."""
+        return 1
+
+
+class RecurrentCell(CellModule):
     """Any core with any drive as an NNX cell; the named cells are thin over it.
 
     Variables: `input.kernel` (F, G·H), `input.bias`, `core.…` as the core names its parameters, `drive.…` the hyper-parameters,
@@ -99,7 +142,7 @@ class RecurrentCell(nnx.Module):
         self.in_features = _checks.integer("in_features", in_features, low=1)
         self.hidden_features = core.hidden_features
         if dtype is not None:
-            _checks.float_dtype(dtype)
+            _checks.float_dtype("dtype", dtype)
         self.dtype, self.param_dtype = dtype, param_dtype
         params = layer.init_params(
             cell,
@@ -111,50 +154,25 @@ class RecurrentCell(nnx.Module):
             bias_init=bias_init,
         )
         self.input = Group({name: nnx.Param(value) for name, value in params["input"].items()})
-        self.core = Group({name: (Frozen if name in layer.FIXED else nnx.Param)(v) for name, v in params["core"].items()})
+        self.core = Group({name: (Frozen if name in FROZEN else nnx.Param)(v) for name, v in params["core"].items()})
         leaves, structure = jax.tree_util.tree_flatten_with_path(cell)
         self._structure: Any = structure
         self._hyperparameters = tuple(path[-1].name for path, _ in leaves)
         wide = at_least_float32(param_dtype)
         self.drive = Group({path[-1].name: Hyperparameter(jnp.asarray(leaf, wide)) for path, leaf in leaves})
-        offsets = layer.init_learnable(cell, learnable, wide)
+        offsets = learning.init_learnable(cell, learnable, wide)
         self.learnt = Group({name: nnx.Param(value) for name, value in offsets.items()})
 
-    def functional(self) -> tuple[Cell, Params]:
-        """The `Cell` and the parameters that this module holds: what `unroll` and the analysis take."""
-        return self._functional()
-
-    # The modules call this one: `nnx.tabulate` makes a row of every public method called, and cannot print a Cell.
     def _functional(self) -> tuple[Cell, Params]:
         hyperparameters = _values(self.drive)
         cell = self._structure.unflatten([hyperparameters[name] for name in self._hyperparameters])
-        drive = layer.learnt_drive(cell.drive, _values(self.learnt))
+        drive = learning.learnt_drive(cell.drive, _values(self.learnt))
         return Cell(cell.core, drive), {"input": _values(self.input), "core": _values(self.core)}
-
-    def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> CellState:
-        """The carry before the first step, zeros, for inputs of shape (batch…, F). `rngs` is not needed.
-
-        Raises:
-          ValueError: `carry_init` is given: a momentum cell's carry is no single array; make one with `jax.tree.map`.
-        """
-        if carry_init is not None:
-            raise ValueError("carry_init must be None: map over the zeros that initialize_carry returns instead.")
-        cell, params = self._functional()
-        return cell.initial_state(params, tuple(input_shape[:-1]))
-
-    def __call__(self, carry: CellState, inputs: Array) -> tuple[CellState, Array]:
-        """One step: `(carry, x_t)` -> `(new carry, h_t)`, (batch…, F) -> (batch…, H)."""
-        return layer.step(*self._functional(), carry, inputs, self.compute_dtype)
 
     @property
     def compute_dtype(self) -> Any:
         """`dtype`, or `param_dtype` where that is None."""
         return self.param_dtype if self.dtype is None else self.dtype
-
-    @property
-    def num_feature_axes(self) -> int:
-        """One: inputs are (batch…, F)."""
-        return 1
 
     def rebase(self, *, project: bool = False) -> None:
         """Move the base of an orthogonal core to where its matrix is; to be called between optimiser steps.
@@ -171,7 +189,7 @@ class RecurrentCell(nnx.Module):
 
 def _named_cell(name: str) -> type[RecurrentCell]:
     """The NNX class of a named cell: `Name(in_features, hidden_features, *, <its options>, <RecurrentCell's>, rngs)`."""
-    named_cell = layer.NamedCell(name, ("in_features", "hidden_features"), RecurrentCell.__init__)
+    named_cell = flax_names.NamedCell(name, ("in_features", "hidden_features"), RecurrentCell.__init__)
 
     def initialize(self: RecurrentCell, *args: Any, **kwargs: Any) -> None:
         cell, sizes, options = named_cell.bind(args, kwargs)
@@ -216,7 +234,7 @@ RMSPropOrthogonalCell = _named_cell("RMSPropOrthogonalCell")
 NesterovOrthogonalCell = _named_cell("NesterovOrthogonalCell")
 
 
-class WeightDrop(nnx.Module):
+class WeightDrop(CellModule):
     """A cell whose recurrent kernel is dropped out, entry by entry: DropConnect as in the AWD-LSTM.
 
     In `RNN` one mask serves the whole sequence. Called step by step, or in `flax.nnx.RNN`, every step draws a mask of its own.
@@ -229,7 +247,8 @@ class WeightDrop(nnx.Module):
       rngs: the stream "dropout" is used.
 
     Raises:
-      TypeError: `cell` is no `RecurrentCell`, or has no recurrent kernel (an orthogonal core has none).
+      TypeError: `cell` is no `RecurrentCell`, or has no recurrent kernel (an orthogonal core has none); `rngs` is no `nnx.Rngs`.
+      TypeError, ValueError: `rate` is not one number in [0, 1).
 
     Source: Merity et al., arXiv 1708.02182.
 
@@ -243,36 +262,20 @@ class WeightDrop(nnx.Module):
 
     def __init__(self, cell: RecurrentCell, rate: float, *, rngs: nnx.Rngs):
         _checks.instance("cell", cell, RecurrentCell)
+        _checks.instance("rngs", rngs, nnx.Rngs)
         if not hasattr(cell.core, "kernel"):
             raise TypeError("cell must have a recurrent kernel to drop from; an orthogonal core has none.")
         self.cell = cell
         self.dropout = nnx.Dropout(_rate("rate", rate), rngs=rngs)
 
-    def functional(self) -> tuple[Cell, Params]:
-        """The cell's, with a fresh mask on the recurrent kernel."""
-        return self._functional()
-
     def _functional(self) -> tuple[Cell, Params]:
         cell, params = self.cell._functional()
         return cell, {**params, "core": {**params["core"], "kernel": self.dropout(params["core"]["kernel"])}}
-
-    def initialize_carry(self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None) -> CellState:
-        """The cell's."""
-        return self.cell.initialize_carry(input_shape, rngs, carry_init)
-
-    def __call__(self, carry: CellState, inputs: Array) -> tuple[CellState, Array]:
-        """One step with a mask of its own."""
-        return layer.step(*self._functional(), carry, inputs, self.compute_dtype)
 
     @property
     def compute_dtype(self) -> Any:
         """The cell's."""
         return self.cell.compute_dtype
-
-    @property
-    def num_feature_axes(self) -> int:
-        """One, as the cell's."""
-        return 1
 
 
 class LockedDropout(nnx.Dropout):
@@ -282,6 +285,9 @@ class LockedDropout(nnx.Dropout):
       rate: the probability that a feature is dropped.
       time_major: whether inputs are (time, batch…, F) rather than (batch…, time, F).
       rngs: the stream "dropout" is used.
+
+    Raises:
+      TypeError, ValueError: `rate` is not one number in [0, 1); `rngs` is no `nnx.Rngs`.
 
     Source: Gal and Ghahramani, arXiv 1512.05287.
 
@@ -294,7 +300,9 @@ class LockedDropout(nnx.Dropout):
     """
 
     def __init__(self, rate: float, *, time_major: bool = False, rngs: nnx.Rngs):
+        _checks.instance("rngs", rngs, nnx.Rngs)
         super().__init__(_rate("rate", rate), broadcast_dims=(0,) if time_major else (-2,), rngs=rngs)
+        self.time_major = time_major
 
 
 class RNN(nnx.Module):
@@ -303,11 +311,11 @@ class RNN(nnx.Module):
     Args:
       cell: a `RecurrentCell` or a `WeightDrop`.
       time_major, return_carry, reverse, keep_order: defaults of the call's arguments of these names.
-      method: as in `momentum_rnn_jax.unroll`.
+      method, remat: as in `momentum_rnn_jax.unroll`.
       rngs: not needed; accepted because `flax.nnx.RNN` takes it.
 
     Raises:
-      TypeError: `cell` is another kind of cell; `flax.nnx.RNN` takes those.
+      TypeError, ValueError: `cell` is another kind of cell (`flax.nnx.RNN` takes those); `method` is unknown.
 
     >>> import jax.numpy as jnp
     >>> from flax import nnx
@@ -320,23 +328,24 @@ class RNN(nnx.Module):
 
     def __init__(
         self,
-        cell: RecurrentCell | WeightDrop,
+        cell: CellModule,
         *,
         time_major: bool = False,
         return_carry: bool = False,
         reverse: bool = False,
         keep_order: bool = False,
         method: str = "auto",
+        remat: str | int = "auto",
         rngs: Any = None,
     ):
-        if not isinstance(cell, RecurrentCell | WeightDrop):
+        if not isinstance(cell, CellModule):
             raise TypeError(
                 f"cell must be a RecurrentCell or a WeightDrop, got {type(cell).__name__}; flax.nnx.RNN takes others."
             )
         self.cell = cell
         self.time_major, self.return_carry = time_major, return_carry
         self.reverse, self.keep_order = reverse, keep_order
-        self.method = method
+        self.method, self.remat = _checks.choice("method", method, METHODS), remat
 
     def __call__(
         self,
@@ -359,9 +368,13 @@ class RNN(nnx.Module):
           seq_lengths: (batch…), integers from 0 to time; outputs behind them are zero, and the carry is the one after them.
           resets: shaped like the inputs without features, booleans: where True, a new episode begins with that step.
           return_carry: return `(carry, outputs)` instead of the outputs.
+          time_major: inputs, resets and outputs have time first.
           reverse: run from the last valid step to the first.
           keep_order: with `reverse`, outputs in the order of the inputs.
           rngs: not needed; accepted because `flax.nnx.Bidirectional` passes it.
+
+        Raises:
+          TypeError, ValueError: an argument does not fit the cell or another argument; the message names it.
         """
         carry, outputs = layer.run(
             *self.cell._functional(),
@@ -370,12 +383,13 @@ class RNN(nnx.Module):
             initial_carry=initial_carry,
             seq_lengths=seq_lengths,
             resets=resets,
-            time_major=_default(time_major, self.time_major),
-            reverse=_default(reverse, self.reverse),
-            keep_order=_default(keep_order, self.keep_order),
+            time_major=layer.default(time_major, self.time_major),
+            reverse=layer.default(reverse, self.reverse),
+            keep_order=layer.default(keep_order, self.keep_order),
             method=self.method,
+            remat=self.remat,
         )
-        return (carry, outputs) if _default(return_carry, self.return_carry) else outputs
+        return (carry, outputs) if layer.default(return_carry, self.return_carry) else outputs
 
 
 def _concatenate(forward: Array, backward: Array) -> Array:
@@ -390,6 +404,9 @@ class Bidirectional(nnx.Module):
       forward_rnn, backward_rnn: two `RNN`s; they are told the direction at each call.
       merge_fn: of the two outputs; side by side unless given.
       time_major, return_carry: defaults of the call's arguments of these names. The carry is a pair.
+
+    Raises:
+      TypeError, ValueError: an argument is of the wrong kind, or a layer's `time_major` is not this one's.
 
     >>> import jax.numpy as jnp
     >>> from flax import nnx
@@ -410,6 +427,8 @@ class Bidirectional(nnx.Module):
     ):
         _checks.instance("forward_rnn", forward_rnn, RNN)
         _checks.instance("backward_rnn", backward_rnn, RNN)
+        if not callable(merge_fn):
+            raise TypeError(f"merge_fn must be a function of the two outputs, got {merge_fn!r}.")
         _same_time_axis([forward_rnn, backward_rnn], time_major)
         self.forward_rnn, self.backward_rnn = forward_rnn, backward_rnn
         self.merge_fn = merge_fn
@@ -426,22 +445,23 @@ class Bidirectional(nnx.Module):
         time_major: bool | None = None,
     ) -> Any:
         """As `RNN`'s call, with a pair of carries; an episode's end is where the backward layer begins it."""
-        forward_carry, backward_carry = _carries(initial_carry, 2)
+        forward_carry, backward_carry = _carries(initial_carry, 2, "direction")
         options: dict[str, Any] = {"seq_lengths": seq_lengths, "resets": resets, "return_carry": True}
-        options["time_major"] = _default(time_major, self.time_major)
+        options["time_major"] = layer.default(time_major, self.time_major)
         forward_carry, forward = self.forward_rnn(inputs, initial_carry=forward_carry, reverse=False, **options)
         backward_carry, backward = self.backward_rnn(
             inputs, initial_carry=backward_carry, reverse=True, keep_order=True, **options
         )
         outputs = self.merge_fn(forward, backward)
-        return ((forward_carry, backward_carry), outputs) if _default(return_carry, self.return_carry) else outputs
+        return ((forward_carry, backward_carry), outputs) if layer.default(return_carry, self.return_carry) else outputs
 
 
 class Stack(nnx.Module):
     """Layers on top of each other, with dropout between them and one carry for all.
 
     Args:
-      layers: `RNN`s or `Bidirectional`s, the first next to the inputs.
+      layers: `RNN`s or `Bidirectional`s, the first next to the inputs. A reversed one below another layer keeps the order of its
+        inputs, whatever its `keep_order`.
       dropout: a module between two layers, such as `nnx.Dropout(0.2, rngs=rngs)` or `LockedDropout(0.2, rngs=rngs)`; nothing is
         dropped before the first layer or behind the last.
       time_major, return_carry: defaults of the call's arguments of these names. The carry is a tuple with one per layer.
@@ -490,10 +510,13 @@ class Stack(nnx.Module):
         """As `RNN`'s call, with a tuple of carries.
 
         Raises:
-          ValueError: `initial_carry` has not one carry for each layer.
+          ValueError: `initial_carry` has not one carry for each layer, or the dropout is locked along another axis than time.
         """
+        time_major = layer.default(time_major, self.time_major)
+        if isinstance(self.dropout, LockedDropout) and self.dropout.time_major != time_major:
+            raise ValueError(f"dropout.time_major must be that of the call, {time_major}, got {self.dropout.time_major}.")
         finals = []
-        for number, (one, carry) in enumerate(zip(self.layers, _carries(initial_carry, len(self.layers)), strict=True)):
+        for number, (one, carry) in enumerate(zip(self.layers, _carries(initial_carry, len(self.layers), "layer"), strict=True)):
             # What is above a reversed layer needs its outputs in the order of the resets and the padding.
             inner = {"keep_order": True} if isinstance(one, RNN) and number < len(self.layers) - 1 else {}
             if number and self.dropout is not None:
@@ -504,19 +527,19 @@ class Stack(nnx.Module):
                 seq_lengths=seq_lengths,
                 resets=resets,
                 return_carry=True,
-                time_major=_default(time_major, self.time_major),
+                time_major=time_major,
                 **inner,
             )
             finals.append(final)
-        return (tuple(finals), inputs) if _default(return_carry, self.return_carry) else inputs
+        return (tuple(finals), inputs) if layer.default(return_carry, self.return_carry) else inputs
 
 
-def _carries(initial_carry: Any, number: int) -> tuple[Any, ...]:
+def _carries(initial_carry: Any, number: int, what: str) -> tuple[Any, ...]:
     if initial_carry is None:
         return (None,) * number
     if isinstance(initial_carry, CellState) or not isinstance(initial_carry, tuple | list) or len(initial_carry) != number:
         raise ValueError(
-            f"initial_carry must be a tuple of {number} carries, one for each layer, got {_checks.outline(initial_carry)}."
+            f"initial_carry must be a tuple of {number} carries, one for each {what}, got {_checks.outline(initial_carry)}."
         )
     return tuple(initial_carry)
 
@@ -528,9 +551,8 @@ def _same_time_axis(layers: Iterable[RNN | Bidirectional], time_major: bool) -> 
         )
 
 
-def _default(given: bool | None, otherwise: bool) -> bool:
-    return otherwise if given is None else given
-
-
 def _rate(name: str, value: Any) -> float:
-    return _checks.number(name, value, low=0.0, high=1.0)
+    rate = _checks.number(name, value, low=0.0, high=1.0)
+    if jnp.ndim(rate):
+        raise ValueError(f"{name} must be one number in [0, 1), got {value!r}.")
+    return float(rate)

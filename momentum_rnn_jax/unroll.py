@@ -35,7 +35,7 @@ def unroll(
       cell: a `Cell`, or a `ReleasedNesterovLSTM`.
       params: from `cell.init`.
       xs: (time, ..., F), floating point, cast to the parameters' dtype; any number of batch axes, and none is fine.
-      state: where to go on from; zeros, `cell.initial_state`, unless given.
+      state: where to go on from; zeros, `cell.initial_state`, unless given. Its core's part is in the dtype of computation.
       method: how, never what: every method gives the same outputs, states and gradients to rounding.
         "stepwise": a `jax.lax.scan` of the cell's step, the reference.
         "chunked": the projection and the drive for many time steps at once, the core's product and element-wise part step by
@@ -69,8 +69,7 @@ def unroll(
     >>> bool(jnp.allclose(hs[15:], rest, atol=1e-6))
     True
     """
-    _checks.instance("cell", cell, RecurrentCell)
-    remat = _check_method(cell, method, remat)
+    remat = _check_how(cell, method, dtype, remat)
     xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
     batch_shape = xs.shape[1:-1]
     ready = cell.prepare(params, dtype)
@@ -113,8 +112,7 @@ def explain(
     >>> mr.explain(cell, cell.init(jax.random.key(0), 1), jnp.ones((784, 128, 1))).split(", ")[0]
     'chunked: 49 x 16 steps; the drive acts on the input features (1)'
     """
-    _checks.instance("cell", cell, RecurrentCell)
-    remat = _check_method(cell, method, remat)
+    remat = _check_how(cell, method, dtype, remat)
     xs = jax.eval_shape(lambda params, xs: cell.check_inputs(params, xs, "xs", min_ndim=2), params, xs)
     why = "that is the method asked for" if method == "stepwise" else _why_stepwise(cell)
     why = why or ("there are no steps" if xs.shape[0] == 0 else "")
@@ -123,8 +121,15 @@ def explain(
     return f"chunked: {chunked.describe(cell, xs.shape, xs.dtype if dtype is None else dtype, remat)}."
 
 
-def _check_method(cell: RecurrentCell, method: str, remat: str | int) -> str | int:
+def _check_how(cell: RecurrentCell, method: str, dtype: Any, remat: str | int) -> str | int:
     """Refuse what the cell cannot do; `remat` as it was given, an integer of any kind as an int."""
+    if not isinstance(cell, RecurrentCell) and hasattr(cell, "functional"):
+        raise TypeError(
+            f"cell must not be a Flax cell, got {type(cell).__name__}; its method `functional` gives a cell and params."
+        )
+    _checks.instance("cell", cell, RecurrentCell)
+    if dtype is not None:
+        _checks.float_dtype("dtype", dtype)
     _checks.choice("method", method, METHODS)
     why = _why_stepwise(cell)
     if method == "chunked" and why:

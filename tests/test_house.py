@@ -28,7 +28,7 @@ LAYERS = [
     {"analysis"},
     {"interop._files", "interop._layout"},
     {"interop.flax", "interop.released", "interop.torch"},
-    {"interop", "layer"},
+    {"flax_names", "interop", "layer", "learnable"},
     {"__init__"},
     {"linen", "nnx"},  # they import neither each other nor, being optional to import, are imported
 ]
@@ -84,6 +84,7 @@ def test_the_package_needs_only_its_declared_dependencies():
         "re",
         "typing",
         "zipfile",
+        "zlib",
     }
     for module, path in MODULES.items():
         assert {name.split(".")[0] for name in imported(path)} <= allowed | standard | optional.get(module, set()), module

@@ -61,6 +61,8 @@ def test_refuses_what_is_no_single_torch_lstm(record):
         mr.from_torch_lstm(arrays | {"weight_hh_l0": arrays["weight_hh_l0"][:18]})
     with pytest.raises(TypeError, match="drive must be an instance of Drive"):
         mr.from_torch_lstm(arrays, "momentum")
+    with pytest.raises(ValueError, match=r"params\['core'\]\['kernel'\] must have shape \(H, 4H\), so at least 2 axes"):
+        mr.to_torch_lstm(jax.tree.map(jnp.sum, problem(mr.lstm(5))[0]))
     with pytest.raises(ValueError, match=r"params\['core'\]\['bias'\] must have shape \(20,\), got \(15,\)"):
         mr.to_torch_lstm(problem(mr.gru(5))[0])
     with pytest.raises(ValueError, match=r"params\['input'\] must have the entries \['bias', 'kernel'\]"):
@@ -163,7 +165,7 @@ class Trap:
 
 def test_from_torch_never_loads_a_pickle(tmp_path):
     np.savez(tmp_path / "objects.npz", weight_ih_l0=np.array([Trap()], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(ValueError, match=r"weights must be a readable \.npz file of numbers; .*objects\.npz' is damaged"):
         mr.from_torch(tmp_path / "objects.npz")
     with open(tmp_path / "one.npz", "wb") as file:
         np.save(file, np.ones(3))

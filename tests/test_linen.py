@@ -71,5 +71,28 @@ def test_refusals():
         mlinen.MomentumLSTMCell(H, beta=0.5)
     with pytest.raises(ValueError, match=r"mu must be in \[0, 1\)"):
         mlinen.MomentumLSTMCell(H, mu=1.5)
-    with pytest.raises(TypeError, match="cell must be an instance of RecurrentCell"):
+    with pytest.raises(TypeError, match=r"cell must be an instance of RecurrentCell, got flax\.linen\.recurrent\.GRUCell"):
         mlinen.RNN(flax.linen.GRUCell(H)).init(jax.random.key(0), inputs(2, T, F))
+    with pytest.raises(TypeError, match=r"inputs must be an array of shape \(\.\.\., features\), got \[1\.0\]"):
+        mlinen.RNN(make_linen("LSTMCell")).init(jax.random.key(0), [1.0])
+    with pytest.raises(ValueError, match="so at least 1 axes"):
+        make_linen("LSTMCell").init(jax.random.key(0), None, jnp.ones(()))
+    with pytest.raises(ValueError, match="features must be an integer of at least 1, got 0"):
+        mlinen.LSTMCell(0)
+    with pytest.raises(TypeError, match="input_shape must be a tuple of sizes"):
+        make_linen("LSTMCell").initialize_carry(None, 3)
+    with pytest.raises(TypeError, match="kernel_init must be a function of a key, a shape and a dtype, or None, got 3"):
+        mlinen.RNN(make_linen("LSTMCell", kernel_init=3)).init(jax.random.key(0), inputs(2, T, F))
+
+
+def test_initialisers_and_dtypes_are_used():
+    ones, orthogonal = jax.nn.initializers.ones, jax.nn.initializers.orthogonal()
+    cell = make_linen("LSTMCell", kernel_init=ones, recurrent_kernel_init=orthogonal, bias_init=ones, dtype=jnp.bfloat16)
+    (carry, ys), variables = mlinen.RNN(cell, return_carry=True).init_with_output(jax.random.key(0), inputs(2, T, F))
+    params = variables["params"]["cell"]
+    for U in jnp.split(params["core"]["kernel"], 4, axis=1):
+        assert_close(U @ U.T, jnp.eye(H), 1e-5)
+    for leaf in (*params["input"].values(), params["core"]["bias"]):
+        assert_close(leaf, jnp.ones_like(leaf), 0)
+    assert ys.dtype == jnp.bfloat16
+    assert {leaf.dtype for leaf in jax.tree.leaves((params, carry))} == {jnp.dtype(jnp.float32)}

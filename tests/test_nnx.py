@@ -7,6 +7,7 @@ import optax
 import pytest
 from flax import nnx
 
+import momentum_rnn_jax as mr
 from momentum_rnn_jax import nnx as mnnx
 from tests.flax_cells import TOLERANCE, F, H, T, inputs, make, standard_promotion
 from tests.registry import assert_close
@@ -45,7 +46,7 @@ class TestLearnable:
         assert drive.step_size == pytest.approx(2.0 * np.exp(-0.4), rel=1e-6)
 
     def test_refusals(self):
-        with pytest.raises(ValueError, match="learnable must be one of 'scalar', 'per_unit', got 'yes'"):
+        with pytest.raises(ValueError, match="learnable must be None, 'scalar' or 'per_unit', got 'yes'"):
             make("MomentumLSTMCell", learnable="yes")
         with pytest.raises(ValueError, match="learnable must be None for Identity"):
             make("LSTMCell", learnable="scalar")
@@ -186,6 +187,20 @@ class TestTransformations:
         assert_close(other(inputs(2, T, F)), rnn(inputs(2, T, F)), 0)
 
 
+class Echo(mnnx.CellModule):
+    """A cell that hands on its inputs."""
+
+    compute_dtype = jnp.float32
+
+    def _functional(self):
+        core = mr.Elman(H, activation="identity")
+        params = core.init(jax.random.key(0), jnp.float32)
+        return mr.Cell(core), {
+            "input": {"kernel": jnp.eye(H), "bias": jnp.zeros(H)},
+            "core": jax.tree.map(jnp.zeros_like, params),
+        }
+
+
 class TestModules:
     def test_weight_drop_masks_the_recurrent_kernel_once_per_sequence(self):
         cell = mnnx.WeightDrop(make("MomentumLSTMCell"), 0.5, rngs=nnx.Rngs(dropout=0))
@@ -230,6 +245,52 @@ class TestModules:
             stack(xs, initial_carry=half[0])
         with pytest.raises(ValueError, match="time_major must be the same"):
             mnnx.Stack([mnnx.RNN(make("LSTMCell"), time_major=True)])
+        with pytest.raises(ValueError, match=r"dropout\.time_major must be that of the call, True, got False"):
+            stack(xs, time_major=True)
+
+    def test_dropout_in_a_stack_with_time_first_is_locked_over_time(self):
+        layers = [mnnx.RNN(mnnx.LSTMCell(F, H, rngs=nnx.Rngs(0)), time_major=True), mnnx.RNN(Echo(), time_major=True)]
+        dropout = mnnx.LockedDropout(0.5, time_major=True, rngs=nnx.Rngs(dropout=0))
+        xs = inputs(T, 8, F)
+        kept = mnnx.Stack(layers, dropout=dropout, time_major=True)(xs) != 0
+        assert (kept == kept[:1]).all()
+        assert 0.2 < kept.mean() < 0.8
+
+    def test_bidirectional_merges_as_it_is_told(self):
+        forward, backward = (mnnx.RNN(make("LSTMCell", seed=seed)) for seed in (0, 1))
+        xs = inputs(2, T, F)
+        both = mnnx.Bidirectional(forward, backward, merge_fn=lambda a, b: a - 2 * b)(xs)
+        assert_close(both, forward(xs) - 2 * backward(xs, reverse=True, keep_order=True), 1e-6)
+        with pytest.raises(TypeError, match="merge_fn must be a function of the two outputs, got 3"):
+            mnnx.Bidirectional(forward, backward, merge_fn=3)
+        with pytest.raises(ValueError, match="initial_carry must be a tuple of 2 carries, one for each direction"):
+            mnnx.Bidirectional(forward, backward)(xs, initial_carry=())
+
+    def test_a_layer_keeps_what_it_is_told_to(self):
+        xs, cell = inputs(2, T, F), make("MomentumLSTMCell")
+        assert_close(mnnx.RNN(cell, remat=2)(xs), mnnx.RNN(cell)(xs), TOLERANCE)
+        with pytest.raises(ValueError, match="remat must be an integer of at least 1, got 0"):
+            mnnx.RNN(cell, remat=0)(xs)
+
+    @pytest.mark.parametrize(
+        ("change", "error", "message"),
+        [
+            ({"param_dtype": jnp.int32}, TypeError, "param_dtype must be a floating-point dtype"),
+            ({"kernel_init": 3}, TypeError, "kernel_init must be a function of a key, a shape and a dtype, or None, got 3"),
+            ({"learnable": True}, ValueError, "learnable must be None, 'scalar' or 'per_unit', got True"),
+        ],
+    )
+    def test_a_cell_refuses(self, change, error, message):
+        with pytest.raises(error, match=message):
+            make("LSTMCell", **change)
+
+    def test_a_carry_of_integers_is_refused(self):
+        cell, xs = make("MomentumLSTMCell"), inputs(2, T, F)
+        carry = jax.tree.map(lambda leaf: leaf.astype(jnp.int32), cell.initialize_carry((2, F)))
+        with pytest.raises(TypeError, match=r"initial_carry\.drive\.velocity must be like float32, got int32"):
+            mnnx.RNN(cell)(xs, initial_carry=carry)
+        with pytest.raises(TypeError, match=r"carry\.drive\.velocity must be like float32, got int32"):
+            cell(carry, xs[:, 0])
 
     def test_refusals(self):
         with pytest.raises(
@@ -258,6 +319,18 @@ class TestModules:
             mnnx.RNN(make("MomentumLSTMCell"))(inputs(2, T, F), initial_carry=make("MomentumLSTMCell").initialize_carry((3, F)))
         with pytest.raises(TypeError, match=r"dtype must be a floating-point dtype, .* got 'bf16'"):
             make("LSTMCell", dtype="bf16")
+        with pytest.raises(ValueError, match="method must be one of 'auto', 'stepwise', 'chunked', got 'fast'"):
+            mnnx.RNN(make("LSTMCell"), method="fast")
+        with pytest.raises(ValueError, match="hidden_features must be an integer of at least 1, got 0"):
+            mnnx.LSTMCell(F, 0, rngs=nnx.Rngs(0))
+        with pytest.raises(TypeError, match="rngs must be an instance of Rngs, got None"):
+            mnnx.WeightDrop(make("LSTMCell"), 0.5, rngs=None)
+        with pytest.raises(ValueError, match=r"rate must be one number in \[0, 1\)"):
+            mnnx.LockedDropout(jnp.array([0.5, 0.1]), rngs=nnx.Rngs(0))
+        with pytest.raises(ValueError, match="input_shape must be an integer of at least 0, got -2"):
+            make("LSTMCell").initialize_carry((-2, F))
+        with pytest.raises(ValueError, match=r"input_shape must have at least 1 sizes, got \(\)"):
+            make("LSTMCell").initialize_carry(())
         with pytest.raises(ValueError, match="carry_init must be None"):
             make("LSTMCell").initialize_carry((2, F), carry_init=jax.nn.initializers.ones)
         with pytest.raises(ValueError, match="recurrent_kernel_init must be None for Orthogonal"):

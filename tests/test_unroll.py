@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
+from momentum_rnn_jax import linen as mlinen
 from tests.registry import assert_close
 
 CELL = mr.momentum_lstm(4)
@@ -36,6 +37,13 @@ def wrong(params, part, entry, value):
             "method must be one of 'auto', 'stepwise', 'chunked', got 'fast'",
         ),
         (lambda p: mr.unroll("lstm", p, XS), TypeError, "cell must be an instance of RecurrentCell, got 'lstm'"),
+        (
+            lambda p: mr.unroll(mlinen.LSTMCell(4), p, XS),
+            TypeError,
+            "cell must not be a Flax cell, got RecurrentCell",
+        ),
+        (lambda p: mr.unroll(CELL, p, XS, dtype=jnp.int32), TypeError, "dtype must be a floating-point dtype"),
+        (lambda p: mr.explain(CELL, p, XS, dtype="bf16"), TypeError, "dtype must be a floating-point dtype, .*'bf16'"),
         (lambda p: mr.unroll(CELL, p["core"], XS), ValueError, r"params must have the entries \['core', 'input'\]"),
         (lambda p: mr.unroll(CELL, None, XS), TypeError, "params must be a dict"),
         (lambda p: mr.unroll(CELL, {**p, "input": 1}, XS), TypeError, r"params\['input'\] must be a dict"),

@@ -2,6 +2,7 @@
 
 import pathlib
 import zipfile
+import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -25,12 +26,14 @@ def read_arrays(argument: str, path: str | pathlib.Path, prefix: str) -> Arrays:
 def _read_npz(argument: str, path: pathlib.Path, prefix: str) -> Arrays:
     try:
         file = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{argument} must be a readable .npz file; {str(path)!r} is damaged, or something else.") from error
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise ValueError(f"{argument} must be a file of named arrays, as numpy.savez writes it; {str(path)!r} holds one array.")
-    with file:
-        return {name: file[name] for name in file.files if name.startswith(prefix)}
+        if isinstance(file, np.lib.npyio.NpzFile):
+            with file:
+                return {name: file[name] for name in file.files if name.startswith(prefix)}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{argument} must be a readable .npz file of numbers; {str(path)!r} is damaged, or holds something else: {error}"
+        ) from error
+    raise ValueError(f"{argument} must be a file of named arrays, as numpy.savez writes it; {str(path)!r} holds one array.")
 
 
 def _read_safetensors(argument: str, path: pathlib.Path, prefix: str) -> Arrays:

@@ -133,7 +133,8 @@ def to_torch_lstm(params: Params) -> dict[str, Array]:
     _checks.names("params", params, ("input", "core"))
     for part in ("input", "core"):
         _checks.names(f"params[{part!r}]", params[part], ("kernel", "bias"))
-    Cell(LSTM(jnp.shape(params["core"]["kernel"])[0])).check_params(params)
+    kernel = _checks.floating("params['core']['kernel']", params["core"]["kernel"], min_ndim=2, layout="(H, 4H)")
+    Cell(LSTM(kernel.shape[0])).check_params(params)
     arrays = (params["input"]["kernel"].T, params["core"]["kernel"].T, params["input"]["bias"], params["core"]["bias"])
     return dict(zip(_ONE_LSTM, arrays, strict=True))
 
