@@ -40,6 +40,11 @@ class Problem(NamedTuple):
     params: dict[str, dict[str, np.ndarray]]
     xs: np.ndarray
 
+    def in_float64(self) -> "Problem":
+        """The same problem in float64."""
+        params, xs = jax.tree.map(lambda leaf: leaf.astype(np.float64), (self.params, self.xs))
+        return self._replace(params=params, xs=xs)
+
 
 def make(kind: str, shape: Shape) -> Problem:
     """The problem of that kind in `CELLS`; always the same numbers."""

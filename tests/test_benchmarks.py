@@ -206,7 +206,7 @@ def test_a_run_writes_what_it_measured(tmp_path, capsys, without_torch):
     assert data["device"]["platform"] == jax.default_backend()
     assert [one["peers"] for one in data["checks"]] == [
         ["lstm", "flax-linen-lstm"],
-        ["momentum-lstm", "unroll(method='stepwise')"],
+        ["momentum-lstm", "unroll(method='stepwise'), both in float64"],
     ]
     counts = {(m["quantity"], m["peer"]): len(m["samples"]) for m in data["measurements"]}
     names = ("lstm", "momentum-lstm", "flax-linen-lstm")
