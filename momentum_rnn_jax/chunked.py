@@ -22,12 +22,12 @@ import numpy as np
 from jax import Array
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from momentum_rnn_jax import _masked
+from momentum_rnn_jax import _masked, cudnn
 from momentum_rnn_jax._dtypes import at_least_float32
 from momentum_rnn_jax._linear import linear_call
 from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import Cell, CellState, Params
-from momentum_rnn_jax.cores import KernelCore, affine
+from momentum_rnn_jax.cores import KernelCore, LSTMState, affine
 from momentum_rnn_jax.drives import Drive, Identity, IdentityState, Momentum, Nesterov
 
 ROWS = 2048  # of a chunk's products: time steps times batch
@@ -117,22 +117,24 @@ class Weights(NamedTuple):
 
 
 def run(
-    plan: Plan, cell: Cell, ready: Params, xs: Array, state: CellState | None, start: CellState, masks: Masks
+    plan: Plan, cell: Cell, ready: Params, xs: Array, state: CellState | None, start: CellState, masks: Masks, on_cudnn: bool
 ) -> tuple[CellState, Array]:
     """`unroll` for a `Cell` with a `KernelCore`, on arguments that fit; without a state it begins at the start."""
     fresh, state = state is None, start if state is None else state
-    if masks.resets is not None and not fresh:
-        # A reset must forget an initial velocity even where that is not finite, which `p v_0` with p = 0 does not.
+    if (masks.resets is not None or on_cudnn) and not fresh:
+        # A reset must forget an initial velocity even where that is not finite, which `p v_0` with p = 0 does not; and cuDNN has
+        # no place for `p v_0`.
         joint = plan.joint and not plan.filter_inputs
         plan = dataclasses.replace(plan, filter_inputs=False, joint=joint, in_step=plan.in_step and joint)
     given = (cell.drive, ready, xs, state, start, masks)
     drive, ready, xs, state, start, masks = _on_each_device(jax.tree.map(jnp.asarray, given))
+    run_core = _run_on_cudnn if on_cudnn else _run_in_pieces
     weights, bias = ready["input"]["kernel"], ready["input"].get("bias")
     if bias is not None:  # a row of the kernel, for an input of one: its gradient is then part of a product too
         weights = jnp.concatenate([weights, bias[jnp.newaxis]])
         xs = jnp.concatenate([xs, jnp.ones_like(xs[..., :1])], axis=-1)
     if not plan.filter_inputs:
-        return _run_in_pieces(
+        return run_core(
             plan,
             _kernel_core(cell),
             Weights(drive, weights, ready["core"], None),
@@ -141,7 +143,7 @@ def run(
             start.drive,
         )
     drive_state, xs, p = _filter(drive, state.drive, start.drive, xs, masks)
-    final, hs = _run_in_pieces(
+    final, hs = run_core(
         plan,
         _kernel_core(cell),
         Weights(Identity(), weights, ready["core"], None if fresh else state.drive.velocity),
@@ -199,6 +201,37 @@ def _run_in_pieces(
             outputs.append(hs)
     hs = outputs[0] if len(outputs) == 1 else jnp.concatenate(outputs)
     return state, hs if inputs.masks.valid is None else _masked.select(inputs.masks.valid, hs, jnp.zeros_like(hs))
+
+
+@dataclasses.dataclass(frozen=True)
+class _LSTM:
+    """What cuDNN computes, by the chunks."""
+
+    plan: Plan
+    core: KernelCore
+
+    def __call__(self, args: cudnn.Arguments) -> cudnn.Outputs:
+        weights = Weights(Identity(), args.input, {"kernel": args.kernel, "bias": args.bias}, None)
+        inputs = Inputs(args.x, None, Masks(None, None))
+        state = CellState(IdentityState(), LSTMState(args.c, args.h))
+        final, hs = _run_in_pieces(self.plan, self.core, weights, inputs, state, IdentityState())
+        return cudnn.Outputs(hs, final.core.h, final.core.c)
+
+
+def _run_on_cudnn(
+    plan: Plan, core: KernelCore, weights: Weights, inputs: Inputs, state: CellState, start: Any
+) -> tuple[CellState, Array]:
+    """The drive where it is not in the inputs already, and then cuDNN's LSTM over its d, which needs no projection any more."""
+    x, kernel, drive = inputs.x, weights.input, state.drive
+    if jax.tree.leaves(drive):
+        drive, x = _drive(weights.drive, drive, _project(weights, inputs), start, inputs.masks)
+        kernel = jnp.eye(x.shape[-1], dtype=x.dtype)
+    batch = x.shape[1:-1]
+    h, c = (leaf.reshape(-1, leaf.shape[-1]) for leaf in (state.core.h, state.core.c))
+    args = cudnn.Arguments(x.reshape(x.shape[0], -1, x.shape[-1]), h, c, kernel, weights.core["kernel"], weights.core["bias"])
+    hs, h, c = cudnn.lstm(_LSTM(plan, core), args)
+    h, c = (leaf.reshape(*batch, leaf.shape[-1]) for leaf in (h, c))
+    return CellState(drive, LSTMState(c, h)), hs.reshape(hs.shape[0], *batch, hs.shape[-1])
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))

@@ -1,18 +1,19 @@
 """A cell over a whole sequence: by the reference scan of `step`, or by the exact fast path."""
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from momentum_rnn_jax import _checks, _masked, chunked
+from momentum_rnn_jax import _checks, _masked, chunked, cudnn
 from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
 from momentum_rnn_jax.cores import KernelCore
 from momentum_rnn_jax.drives import Drive
 
-METHODS = ("auto", "stepwise", "chunked")
+METHODS = ("auto", "stepwise", "chunked", "cudnn")
 
 
 def unroll(
@@ -36,11 +37,14 @@ def unroll(
       params: from `cell.init`.
       xs: (time, ..., F), floating point, cast to the parameters' dtype; any number of batch axes, and none is fine.
       state: where to go on from; zeros, `cell.initial_state`, unless given. Its core's part is in the dtype of computation.
-      method: how, never what: every method gives the same outputs, states and gradients to rounding.
+      method: how, never what: every method gives the same outputs, states and gradients to rounding. Under `jax.jit`, make it
+        static: `static_argnames="method"`.
         "stepwise": a `jax.lax.scan` of the cell's step, the reference.
         "chunked": the projection and the drive for many time steps at once, the core's product and element-wise part step by
         step, and a backward pass written by hand. Forward mode, second derivatives and `vmap` work all the same.
-        "auto": "chunked" where it exists, else "stepwise". Under `jax.jit`, make it static: `static_argnames="method"`.
+        "cudnn": NVIDIA's LSTM behind the drive, in float32, without lengths and resets. Forward mode, second derivatives and
+        `vmap` work too, by "chunked". It is one call to the library, which several devices cannot share.
+        "auto": "cudnn" where it can run and there is one device, else "chunked" where it exists, else "stepwise".
       seq_lengths: (...), integers from 0 to time: how many steps of each example count. Outputs after them are zero, the final
         state is the one after them, and what the inputs hold there, NaN included, changes nothing, gradients neither.
       resets: (time, ...), booleans: where True, a new episode begins with that step, from the zero state. A packed sequence
@@ -55,8 +59,8 @@ def unroll(
 
     Raises:
       TypeError, ValueError: an argument does not fit the cell or another argument; the message names it. "chunked" is refused,
-        with the reason, for a cell whose drive sees the hidden state. Traced lengths are not checked; those beyond the
-        sequence count as its end.
+        with the reason, for a cell whose drive sees the hidden state, and "cudnn" wherever it cannot run. Traced lengths are not
+        checked; those beyond the sequence count as its end.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> cell = mr.momentum_lstm(8, mu=0.6, step_size=0.6)
@@ -92,7 +96,8 @@ def unroll(
     masks = Masks(resets, valid)
     if isinstance(cell, Cell) and method != "stepwise" and not _why_stepwise(cell) and xs.shape[0]:
         plan = chunked.choose(cell, xs.shape, xs.dtype, remat)
-        return chunked.run(plan, cell, ready, xs, state, start, masks)
+        on_cudnn = _on_cudnn(cell, method, xs, remat, masked=masks != Masks(None, None))
+        return chunked.run(plan, cell, ready, xs, state, start, masks, on_cudnn)
     return _masked.scan(lambda state, x: cell.advance(ready, state, x), start if state is None else state, xs, start, masks)
 
 
@@ -118,7 +123,10 @@ def explain(
     why = why or ("there are no steps" if xs.shape[0] == 0 else "")
     if why or not isinstance(cell, Cell):
         return f"stepwise: {why}."
-    return f"chunked: {chunked.describe(cell, xs.shape, xs.dtype if dtype is None else dtype, remat)}."
+    computed = jax.ShapeDtypeStruct(xs.shape, xs.dtype if dtype is None else jnp.dtype(dtype))
+    if _on_cudnn(cell, method, computed, remat, masked=False):
+        return "cudnn: NVIDIA's LSTM behind the projection and the drive; with seq_lengths or resets, chunked."
+    return f"chunked: {chunked.describe(cell, computed.shape, computed.dtype, remat)}."
 
 
 def _check_how(cell: RecurrentCell, method: str, dtype: Any, remat: str | int) -> str | int:
@@ -132,12 +140,24 @@ def _check_how(cell: RecurrentCell, method: str, dtype: Any, remat: str | int) -
         _checks.float_dtype("dtype", dtype)
     _checks.choice("method", method, METHODS)
     why = _why_stepwise(cell)
-    if method == "chunked" and why:
+    if method in ("chunked", "cudnn") and why:
         raise ValueError(f"method must be 'stepwise' or 'auto' for this cell: {why}.")
     remat = _checks.choice("remat", remat, ("auto", "none")) if isinstance(remat, str) else _checks.integer("remat", remat, low=1)
     if remat != "auto" and (why or method == "stepwise"):
         raise ValueError(f"remat must be 'auto' where the cell runs stepwise, got {remat!r}.")
     return remat
+
+
+def _on_cudnn(cell: Cell, method: str, xs: Any, remat: str | int, *, masked: bool) -> bool:
+    """Whether cuDNN runs the core; refused where it is asked for and cannot."""
+    if method not in ("auto", "cudnn"):
+        return False
+    why = cudnn.why_not(cell.core, xs.dtype, math.prod(xs.shape[1:-1]), masked)
+    if remat != "auto":
+        why = why or "it keeps what it likes for its backward pass, and remat must be 'auto'"
+    if method == "cudnn" and why:
+        raise ValueError(f"method must not be 'cudnn' here: {why}.")
+    return not why and (method == "cudnn" or jax.device_count() == 1)
 
 
 def _why_stepwise(cell: RecurrentCell) -> str:

@@ -319,7 +319,7 @@ class TestModules:
             mnnx.RNN(make("MomentumLSTMCell"))(inputs(2, T, F), initial_carry=make("MomentumLSTMCell").initialize_carry((3, F)))
         with pytest.raises(TypeError, match=r"dtype must be a floating-point dtype, .* got 'bf16'"):
             make("LSTMCell", dtype="bf16")
-        with pytest.raises(ValueError, match="method must be one of 'auto', 'stepwise', 'chunked', got 'fast'"):
+        with pytest.raises(ValueError, match="method must be one of 'auto', 'stepwise', 'chunked', 'cudnn', got 'fast'"):
             mnnx.RNN(make("LSTMCell"), method="fast")
         with pytest.raises(ValueError, match="hidden_features must be an integer of at least 1, got 0"):
             mnnx.LSTMCell(F, 0, rngs=nnx.Rngs(0))
