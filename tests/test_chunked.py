@@ -67,8 +67,53 @@ def test_vmap_over_parameters_and_over_inputs_equals_a_loop(float64, name):
 @pytest.mark.parametrize("chunk", [1, 3, 7])
 def test_a_sequence_that_the_chunk_does_not_divide(float64, chunk):
     c = CELLS["momentum-lstm"]
-    params, xs, state, _ = problem(c, time=7)
-    assert_close(mr.unroll(c, params, xs, state, remat=chunk), mr.unroll(c, params, xs, state, "stepwise"), 1e-12)
+    params, xs, state, weights = problem(c, time=7)
+
+    def results(params, xs, state, **how):
+        final, hs = mr.unroll(c, params, xs, state, **how)
+        return jnp.vdot(hs, weights) + sum(map(jnp.sum, jax.tree.leaves(final))), (final, hs)
+
+    with_gradients = jax.value_and_grad(results, (0, 1, 2), has_aux=True)
+    chunks = with_gradients(params, xs, state, remat=chunk)
+    assert_close(chunks, with_gradients(params, xs, state, method="stepwise"), 1e-12)
+
+
+def test_in_checkpoint_and_with_donated_buffers(float64):
+    c, params, xs, state, weights = small("adam-gru")
+
+    def loss(params, state):
+        return jnp.vdot(mr.unroll(c, params, xs, state)[1], weights)
+
+    expected = jax.grad(loss, (0, 1))(params, state)
+    assert_close(jax.jit(jax.grad(jax.checkpoint(loss), (0, 1)))(params, state), expected, 1e-12)
+    donated = jax.jit(lambda state: mr.unroll(c, params, xs, state), donate_argnums=0)
+    assert_close(donated(jax.tree.map(jnp.copy, state)), mr.unroll(c, params, xs, state), 1e-12)
+
+
+def test_vmap_over_states_and_masks(float64):
+    c, params, xs, state, weights = small("momentum-lstm")
+    states = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), state)
+    resets = jnp.zeros((2, 4, 1), bool).at[1, 2].set(True)
+    lengths = jnp.array([[4], [3]])
+
+    def gradient(state, resets, lengths):
+        def loss(params, state):
+            return jnp.vdot(mr.unroll(c, params, xs, state, resets=resets, seq_lengths=lengths)[1], weights)
+
+        return jax.grad(loss, (0, 1))(params, state)
+
+    for axes in ((0, None, None), (None, 0, 0)):
+        arguments = [
+            tree if axis == 0 else jax.tree.map(lambda leaf: leaf[0], tree)
+            for tree, axis in zip((states, resets, lengths), axes, strict=True)
+        ]
+        together = jax.jit(jax.vmap(gradient, axes))(*arguments)
+        for i in range(2):
+            one = [
+                jax.tree.map(lambda leaf, i=i: leaf[i], tree) if axis == 0 else tree
+                for tree, axis in zip(arguments, axes, strict=True)
+            ]
+            assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), gradient(*one), 1e-12)
 
 
 def test_without_a_state_it_begins_with_zeros(float64):

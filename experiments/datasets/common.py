@@ -1,0 +1,46 @@
+"""What every dataset is made of."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+
+class DataError(Exception):
+    """Data is missing, truncated, damaged or in the wrong place; the message is one line that says what to do."""
+
+
+class Split(NamedTuple):
+    """The examples of one split; see `Info.task` for what the arrays are.
+
+    `"classify"`: `inputs` (examples, time, features) float32, `targets` (examples,) int32.
+    `"regress"`: `inputs` and `targets` (examples, time, features) float32, and `lengths` (examples,) int32: how many steps of
+    each example are real. The steps behind them are zero and must not count.
+    `"language"`: `inputs` and `targets` (tokens,) int32, or (batch, time) after `text.batch_stream`; a target is the next input.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    lengths: np.ndarray | None = None
+
+
+class Info(NamedTuple):
+    """What a dataset is.
+
+    `outputs` is the number of classes, of target features or of tokens in the vocabulary; `vocabulary` is that of a language
+    task, by id. `origin` says what the data was made from, with the SHA-256 of it: plain values, fit for a run's record.
+    """
+
+    name: str
+    task: str
+    outputs: int
+    origin: dict[str, Any]
+    vocabulary: tuple[str, ...] = ()
+
+
+class Dataset(NamedTuple):
+    """Three disjoint splits and what they are."""
+
+    train: Split
+    validation: Split
+    test: Split
+    info: Info

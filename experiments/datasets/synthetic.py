@@ -1,0 +1,155 @@
+"""Synthetic tasks of memory, made on the device from a key: adding, copying, denoising.
+
+`length` and `batch_size` are static under `jax.jit`: `jax.jit(adding, static_argnums=(1, 2))`. There is no end of examples, so
+there are no splits: a fixed key gives a fixed validation or test set.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from momentum_rnn_jax import _checks
+
+NUM_SYMBOLS = 8  # that carry data; then the blank and the delimiter
+BLANK, DELIMITER = NUM_SYMBOLS, NUM_SYMBOLS + 1
+ALPHABET = NUM_SYMBOLS + 2
+NUM_DATA = 10  # symbols to remember
+
+ADDING_BASELINE = 1 / 6
+"""The mean squared error of always answering 1: the variance of the sum of two uniform numbers."""
+
+
+class Batch(NamedTuple):
+    """`inputs`: (batch, time, features) float32. `targets`: of `adding` (batch,) float32, else (batch, time) int32."""
+
+    inputs: Array
+    targets: Array
+
+
+def adding(key: Array, batch_size: int, length: int) -> Batch:
+    """The adding problem: the sum of the two numbers that are marked among many.
+
+    The first feature is uniform in [0, 1); the second is 1 at two steps, one in each half of the sequence, and 0 elsewhere. The
+    target is the sum of the first feature there. Always answering 1 has the mean squared error `ADDING_BASELINE`, 1/6.
+
+    S. Hochreiter, J. Schmidhuber (1997), in the form of M. Arjovsky, A. Shah, Y. Bengio, "Unitary Evolution Recurrent Neural
+    Networks" (2016).
+
+    Args:
+      key: A random key.
+      batch_size: How many sequences.
+      length: Their number of steps T, at least 2; 200 to 750 in the paper.
+
+    Returns:
+      `inputs` (batch, length, 2), `targets` (batch,); both float32.
+
+    >>> batch = adding(jax.random.key(0), 3, 100)
+    >>> batch.inputs.shape, batch.targets.shape
+    ((3, 100, 2), (3,))
+    """
+    _check(key, batch_size, length, low=2)
+    value_key, first_key, second_key = jax.random.split(key, 3)
+    values = jax.random.uniform(value_key, (batch_size, length), jnp.float32)
+    half = length // 2
+    first = jax.random.randint(first_key, (batch_size,), 0, half)
+    second = jax.random.randint(second_key, (batch_size,), half, length)
+    marks = jax.nn.one_hot(first, length, dtype=jnp.float32) + jax.nn.one_hot(second, length, dtype=jnp.float32)
+    return Batch(jnp.stack([values, marks], axis=-1), jnp.sum(values * marks, axis=1))
+
+
+def copying(key: Array, batch_size: int, length: int) -> Batch:
+    """The copying problem: repeat ten symbols after a delay.
+
+    The input is ten symbols from an alphabet of eight, `length` - 1 blanks, the delimiter, and ten blanks; the target is
+    `length` + 10 blanks and the ten symbols. Blanks, and then a guess, have the mean cross entropy `copying_baseline(length)`.
+
+    M. Arjovsky, A. Shah, Y. Bengio, "Unitary Evolution Recurrent Neural Networks" (2016).
+
+    Args:
+      key: A random key.
+      batch_size: How many sequences.
+      length: The delay T, at least 1; 100 to 2000 in the literature.
+
+    Returns:
+      `inputs` (batch, length + 20, 10) float32, one-hot; `targets` (batch, length + 20) int32.
+
+    >>> batch = copying(jax.random.key(0), 3, 100)
+    >>> batch.inputs.shape, batch.targets.shape
+    ((3, 120, 10), (3, 120))
+    """
+    _check(key, batch_size, length, low=1)
+    data = _data(key, batch_size)
+    symbols = jnp.concatenate(
+        [data, _blanks(batch_size, length - 1), _delimiter(batch_size), _blanks(batch_size, NUM_DATA)], axis=1
+    )
+    return _recall(symbols, data)
+
+
+def denoise(key: Array, batch_size: int, length: int) -> Batch:
+    """The denoising problem: repeat ten symbols that were scattered among blanks.
+
+    Of the first `length` + 9 steps of the input, ten carry symbols from an alphabet of eight, and the others blanks; then come
+    the delimiter and ten blanks. The target is `length` + 10 blanks and the ten symbols in their order. The baseline is that of
+    copying, `copying_baseline(length)`.
+
+    L. Jing et al., "Gated Orthogonal Recurrent Units: On Learning to Forget" (2017); its code has nine symbols, and may draw
+    the same step twice, which loses a symbol. Here steps are drawn without replacement.
+
+    Args:
+      key: A random key.
+      batch_size: How many sequences.
+      length: T, at least 1; 200 in the paper's code.
+
+    Returns:
+      `inputs` (batch, length + 20, 10) float32, one-hot; `targets` (batch, length + 20) int32.
+
+    >>> batch = denoise(jax.random.key(0), 3, 100)
+    >>> batch.inputs.shape, batch.targets.shape
+    ((3, 120, 10), (3, 120))
+    """
+    _check(key, batch_size, length, low=1)
+    data_key, place_key = jax.random.split(key)
+    data = _data(data_key, batch_size)
+    noisy = _blanks(batch_size, length + NUM_DATA - 1)
+    shuffled = jnp.argsort(jax.random.uniform(place_key, noisy.shape), axis=1)
+    steps = jnp.sort(shuffled[:, :NUM_DATA], axis=1)
+    noisy = jax.vmap(lambda row, step, symbols: row.at[step].set(symbols))(noisy, steps, data)
+    symbols = jnp.concatenate([noisy, _delimiter(batch_size), _blanks(batch_size, NUM_DATA)], axis=1)
+    return _recall(symbols, data)
+
+
+def copying_baseline(length: int) -> float:
+    """The mean cross entropy of a model that remembers nothing, `10 log 8 / (length + 20)` nats: right blanks, then a guess.
+
+    >>> round(copying_baseline(1000), 4)
+    0.0204
+    """
+    return NUM_DATA * math.log(NUM_SYMBOLS) / (length + 2 * NUM_DATA)
+
+
+def _check(key: Array, batch_size: int, length: int, low: int) -> None:
+    _checks.key(key)
+    _checks.integer("batch_size", batch_size, low=1)
+    _checks.integer("length", length, low=low)
+
+
+def _data(key: Array, batch_size: int) -> Array:
+    return jax.random.randint(key, (batch_size, NUM_DATA), 0, NUM_SYMBOLS, jnp.int32)
+
+
+def _blanks(batch_size: int, steps: int) -> Array:
+    return jnp.full((batch_size, steps), BLANK, jnp.int32)
+
+
+def _delimiter(batch_size: int) -> Array:
+    return jnp.full((batch_size, 1), DELIMITER, jnp.int32)
+
+
+def _recall(symbols: Array, data: Array) -> Batch:
+    """One-hot inputs; targets are blank but for the data at the end."""
+    batch_size, steps = symbols.shape
+    targets = jnp.concatenate([_blanks(batch_size, steps - NUM_DATA), data], axis=1)
+    return Batch(jax.nn.one_hot(symbols, ALPHABET, dtype=jnp.float32), targets)
