@@ -11,6 +11,7 @@ from benchmarks.jax_contestant import JaxContestant
 from benchmarks.peers import PEERS
 from benchmarks.problem import Problem
 from benchmarks.settings import Settings
+from momentum_rnn_jax.cudnn import on_cuda
 
 # The largest difference in an array, relative to the array's largest entry. In float32, over thousands of steps.
 TOLERANCE = {"outputs": 5e-5, "gradients": 2e-4}
@@ -41,6 +42,10 @@ def check(contestants: dict[str, Contestant], problems: dict[str, Problem], sett
         for other, contestant in group.items():
             found.append({"kind": kind, "peers": [name, other], **errors(f"{name} and {other}", ours, contestant, TOLERANCE)})
         if all(PEERS[other].ours for other in group):
+            if on_cuda():  # in float64 there is no cuDNN
+                chunks = JaxContestant(jax_peers.ours(problems[kind], "chunked"), settings)
+                pair = f"{name} and unroll(method='chunked')"
+                found.append({"kind": kind, "peers": [name, "unroll(method='chunked')"], **errors(pair, ours, chunks, TOLERANCE)})
             with jax.enable_x64(True):
                 exact = problems[kind].in_float64()
                 both = [JaxContestant(jax_peers.ours(exact, method), settings) for method in ("auto", "stepwise")]

@@ -1,21 +1,22 @@
-"""The matrix products of a training step and nothing else, as XLA runs them here: `python -m benchmarks.floor`.
+"""The matrix products of a training step and hardly anything else, as XLA runs them here: `python -m benchmarks.floor`.
 
 An LSTM's training step has a product at every step of time forwards, one backwards, and the weights' gradient, for which whole
-chunks of steps are multiplied. Each is timed alone, in a `jax.lax.scan` that hands its result on, as the LSTM must.
+chunks of steps are multiplied. Each is timed alone, in a `jax.lax.scan` that hands its result on, so that XLA can neither
+move it out of the loop nor run two at once.
 """
 
-import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
+import momentum_rnn_jax
 from benchmarks.jax_contestant import compile_timed
 from benchmarks.problem import Shape
 from benchmarks.settings import Settings
 from benchmarks.suites import SHAPES
 from benchmarks.timing import interleaved
-from momentum_rnn_jax.chunked import ROWS
+from momentum_rnn_jax.chunked import choose
 
 GATES = 4
 XLA_OPTIONS: dict[str, dict[str, str | bool]] = {"XLA's choice": {}, "Eigen": {"xla_cpu_experimental_ynn_fusion_type": ""}}
@@ -23,8 +24,8 @@ XLA_OPTIONS: dict[str, dict[str, str | bool]] = {"XLA's choice": {}, "Eigen": {"
 
 def products(shape: Shape) -> dict[str, tuple[Callable[[jax.Array, jax.Array], jax.Array], jax.Array, jax.Array]]:
     """What is timed: a function of two matrices, and the two."""
-    B, T, _, H = shape
-    chunk = max(1, min(T, ROWS // B))
+    B, T, F, H = shape
+    chunk = choose(momentum_rnn_jax.lstm(H), (T, B, F), jnp.float32, "auto").chunk
     random = jax.random.split(jax.random.key(0), 4)
     U = jax.random.normal(random[0], (H, GATES * H)) / H
     h, dz = jax.random.normal(random[1], (B, H)), jax.random.normal(random[2], (B, GATES * H))
@@ -45,15 +46,12 @@ def products(shape: Shape) -> dict[str, tuple[Callable[[jax.Array, jax.Array], j
     return {"forwards": (forwards, h, U), "backwards": (backwards, dz, U.T), "weights": (gradient, hs, dzs)}
 
 
-def main() -> None:
+def main(shapes: Sequence[Shape] = SHAPES, rounds: int = 5) -> None:
     """Print a Markdown table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
     print(f"float32, {jax.devices()[0].device_kind}, jax {jax.__version__}; medians of {rounds} rounds, ms (GFLOP/s)\n")
     print("| (batch, time, features, hidden) | products | forwards | backwards | weights | together |")
     print("|---|---|---:|---:|---:|---:|")
-    for shape in SHAPES:
+    for shape in shapes:
         B, T, _, H = shape
         calls = {}
         for how, options in XLA_OPTIONS.items():

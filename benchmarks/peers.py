@@ -8,6 +8,7 @@ from benchmarks.contestant import Contestant
 from benchmarks.jax_contestant import JaxContestant, JaxModel
 from benchmarks.problem import Problem
 from benchmarks.settings import Settings, on_gpu, torch_installed
+from momentum_rnn_jax.cudnn import on_cuda
 
 
 class Peer(NamedTuple):
@@ -60,8 +61,8 @@ def why_absent(name: str) -> str | None:
         return "torch is not installed (pip install '.[bench]')"
     if "torch" in needs and on_gpu() and not _torch_has_cuda():
         return "JAX runs on a GPU, and this build of torch does not"
-    if "cuda" in needs and not on_gpu():
-        return "it is cuDNN's, and JAX runs on no GPU here"
+    if "cuda" in needs and not on_cuda():
+        return "it is cuDNN's, and JAX runs on no NVIDIA GPU here"
     return None
 
 

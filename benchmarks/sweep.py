@@ -19,7 +19,7 @@ PEER = "momentum-lstm"
 
 def _model(hyper: dict[str, jax.Array], xs: jax.Array) -> JaxModel:
     cell = mr.momentum_lstm(SHAPE.hidden, mu=hyper["mu"], step_size=hyper["step_size"])
-    return JaxModel(None, lambda params, xs: mr.unroll(cell, params, xs)[1], xs)
+    return JaxModel(None, lambda params, xs: mr.unroll(cell, params, xs, method="chunked")[1], xs)
 
 
 def _setting(runs: int) -> tuple[dict[str, jax.Array], Any, jax.Array]:

@@ -223,7 +223,7 @@ def _run_on_cudnn(
 ) -> tuple[CellState, Array]:
     """The drive where it is not in the inputs already, and then cuDNN's LSTM over its d, which needs no projection any more."""
     x, kernel, drive = inputs.x, weights.input, state.drive
-    if jax.tree.leaves(drive):
+    if type(weights.drive) is not Identity:
         drive, x = _drive(weights.drive, drive, _project(weights, inputs), start, inputs.masks)
         kernel = jnp.eye(x.shape[-1], dtype=x.dtype)
     batch = x.shape[1:-1]

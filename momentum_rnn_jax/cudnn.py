@@ -16,7 +16,7 @@ from jax.experimental import rnn
 from momentum_rnn_jax._linear import linear_call
 from momentum_rnn_jax.cores import LSTM, Core
 
-PRECISIONS = (None, "default", "high", "tensorfloat32", "highest", "float32")  # of products, as jax_default_matmul_precision
+PRECISIONS = (None, "high", "tensorfloat32", "highest", "float32")  # of products, as jax_default_matmul_precision
 ONE_LAYER = (1, 0.0, False, None)  # one layer, no dropout, one direction, JAX's default precision
 
 
@@ -55,6 +55,8 @@ def why_not(core: Core, dtype: Any, batch: int, masked: bool) -> str:
     precision = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
     if precision not in PRECISIONS:
         return f"jax_default_matmul_precision is {precision!r}, which cuDNN's LSTM does not have"
+    if jax.sharding.get_abstract_mesh().manual_axes:
+        return "inside shard_map JAX's types do not let it"
     if not on_cuda():
         return f"JAX runs on {jax.default_backend()}, not on CUDA"
     return ""
@@ -62,7 +64,7 @@ def why_not(core: Core, dtype: Any, batch: int, masked: bool) -> str:
 
 def on_cuda() -> bool:
     """Whether JAX runs on an NVIDIA GPU."""
-    return jax.default_backend() == "gpu" and jax.devices()[0].client.platform_version.lower().startswith("cuda")
+    return jax.default_backend() == "gpu" and "cuda" in jax.devices()[0].client.platform_version.lower()
 
 
 def lstm(reference: Reference, args: Arguments) -> Outputs:
@@ -73,6 +75,11 @@ def lstm(reference: Reference, args: Arguments) -> Outputs:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _forward(reference: Reference, args: Arguments) -> tuple[Outputs, Array]:
     """The outputs, and what cuDNN keeps for its backward pass."""
+    return _run_forward(reference, args)
+
+
+@functools.partial(jax.jit, static_argnums=0, inline=True)  # outside of a user's jit, compiled once a shape
+def _run_forward(reference: Reference, args: Arguments) -> tuple[Outputs, Array]:
     reserve = jax.eval_shape(_cudnn_forward, args)[1]
 
     def forward(args: Arguments) -> tuple[Outputs, Array]:
@@ -97,7 +104,11 @@ def _forward_jvp(reference: Reference, primals: Any, tangents: Any) -> Any:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _backward(reference: Reference, args: Arguments, hs: Array, reserve: Array, cotangents: Outputs) -> Arguments:
     """Cotangents of the arguments. `hs` and `reserve` are what `_forward` makes of `args`, and not varied on their own."""
+    return _run_backward(reference, args, hs, reserve, cotangents)
 
+
+@functools.partial(jax.jit, static_argnums=0, inline=True)
+def _run_backward(reference: Reference, args: Arguments, hs: Array, reserve: Array, cotangents: Outputs) -> Arguments:
     def backward(args: Arguments, hs: Array, reserve: Array, cotangents: Outputs) -> Arguments:
         return _pull(reference, args, cotangents)
 

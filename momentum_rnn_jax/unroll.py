@@ -42,8 +42,9 @@ def unroll(
         "stepwise": a `jax.lax.scan` of the cell's step, the reference.
         "chunked": the projection and the drive for many time steps at once, the core's product and element-wise part step by
         step, and a backward pass written by hand. Forward mode, second derivatives and `vmap` work all the same.
-        "cudnn": NVIDIA's LSTM behind the drive, in float32, without lengths and resets. Forward mode, second derivatives and
-        `vmap` work too, by "chunked". It is one call to the library, which several devices cannot share.
+        "cudnn": NVIDIA's LSTM behind the drive, in float32, without lengths, resets and `shard_map`. Forward mode, second
+        derivatives and `vmap` work too, by what "chunked" does; for those, ask for that, which keeps more for its backward
+        pass. It is one call to the library, which several devices cannot share.
         "auto": "cudnn" where it can run and there is one device, else "chunked" where it exists, else "stepwise".
       seq_lengths: (...), integers from 0 to time: how many steps of each example count. Outputs after them are zero, the final
         state is the one after them, and what the inputs hold there, NaN included, changes nothing, gradients neither.
@@ -52,15 +53,16 @@ def unroll(
       dtype: of computation; the parameters' unless given. An orthogonal matrix is built in the parameters' dtype all the same.
       remat: what "chunked" keeps for the backward pass. "none": the states and pre-activations of every step. "auto": the
         pre-activations only where they are small, else they are computed again. An integer: the state every so many steps, and
-        everything else is computed again, for sequences that would not fit the memory. "stepwise" takes "auto" alone.
+        everything else is computed again, for sequences that would not fit the memory. "stepwise" takes "auto" alone, and
+        "cudnn" too: it keeps every step of the drive, and what it likes itself.
 
     Returns:
       The final state, and hs, (time, ..., H), in the dtype of computation.
 
     Raises:
       TypeError, ValueError: an argument does not fit the cell or another argument; the message names it. "chunked" is refused,
-        with the reason, for a cell whose drive sees the hidden state, and "cudnn" wherever it cannot run. Traced lengths are not
-        checked; those beyond the sequence count as its end.
+        with the reason, for a cell whose drive sees the hidden state, and "cudnn" where there are steps and it cannot run them.
+        Traced lengths are not checked; those beyond the sequence count as its end.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> cell = mr.momentum_lstm(8, mu=0.6, step_size=0.6)
@@ -114,7 +116,7 @@ def explain(
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> cell = mr.momentum_lstm(128)
-    >>> mr.explain(cell, cell.init(jax.random.key(0), 1), jnp.ones((784, 128, 1))).split(", ")[0]
+    >>> mr.explain(cell, cell.init(jax.random.key(0), 1), jnp.ones((784, 128, 1)), "chunked").split(", ")[0]
     'chunked: 49 x 16 steps; the drive acts on the input features (1)'
     """
     remat = _check_how(cell, method, dtype, remat)
@@ -125,7 +127,8 @@ def explain(
         return f"stepwise: {why}."
     computed = jax.ShapeDtypeStruct(xs.shape, xs.dtype if dtype is None else jnp.dtype(dtype))
     if _on_cudnn(cell, method, computed, remat, masked=False):
-        return "cudnn: NVIDIA's LSTM behind the projection and the drive; with seq_lengths or resets, chunked."
+        otherwise = "; with seq_lengths or resets, chunked" if method == "auto" else ""
+        return f"cudnn: NVIDIA's LSTM behind the projection and the drive{otherwise}."
     return f"chunked: {chunked.describe(cell, computed.shape, computed.dtype, remat)}."
 
 

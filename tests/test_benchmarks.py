@@ -12,7 +12,7 @@ import pytest
 from jax.experimental import rnn
 
 import momentum_rnn_jax as mr
-from benchmarks import chart, jax_peers, memory, peers, problem, report, run, settings, suites, sweep, timing
+from benchmarks import chart, floor, jax_peers, memory, peers, problem, report, run, settings, suites, sweep, timing
 from benchmarks.check import MismatchError, check, compare
 from benchmarks.jax_contestant import JaxContestant
 from benchmarks.peers import PEERS
@@ -393,3 +393,10 @@ def test_every_suite_says_what_it_does_and_who_takes_part():
     for suite in suites.SUITES.values():
         assert suite.run.__doc__
         assert set(suite.peers) <= set(PEERS)
+
+
+def test_the_floor_is_a_table(capsys):
+    floor.main([TINY], rounds=1)
+    *_, eigen = capsys.readouterr().out.splitlines()
+    assert eigen.startswith(f"| {TINY} | Eigen | ")
+    assert eigen.count("|") == 7

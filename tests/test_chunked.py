@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import chunked
+from momentum_rnn_jax import chunked, cudnn
 from tests.registry import CELLS, assert_close, problem
 
 CELL_NAMES = ["momentum-lstm", "adam-gru", "scheduled_restart-orthogonal"]
@@ -194,7 +194,9 @@ def test_memory_grows_with_what_is_kept():
     assert all_of_them > pre_activations + state > few
 
 
-def test_explain_says_what_is_done():
+def test_explain_says_what_is_done(monkeypatch):
+    monkeypatch.setattr(cudnn, "on_cuda", lambda: False)
+
     def says(cell, time=784, batch=128, features=1, **options):
         params = jax.eval_shape(lambda: cell.init(jax.random.key(0), features))
         return mr.explain(cell, params, jax.ShapeDtypeStruct((time, batch, features), jnp.float32), **options)

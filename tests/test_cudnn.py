@@ -1,51 +1,64 @@
-"""cuDNN's LSTM without a GPU: its two calls are replaced by JAX's reference of what they compute, in their own layout."""
+"""cuDNN's LSTM without a GPU: JAX's two primitives get a lowering for the CPU, by JAX's reference of what they compute."""
 
 import functools
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 from jax.experimental import rnn
+from jax.interpreters import mlir
+from jax.sharding import PartitionSpec
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import chunked, cudnn
+from momentum_rnn_jax import cudnn
 from tests.registry import CELLS, assert_close, problem
 
-CELL_NAMES = ["identity-lstm", "momentum-lstm", "adam-lstm"]
+CELL_NAMES = ["identity-lstm", "momentum-lstm", "adam-lstm", "stateless"]
+ONE_DEVICE = pytest.mark.skipif(jax.device_count() > 1, reason="auto leaves cuDNN to programs on one device")
+
+
+SCALE = optax.scale(0.5)  # a transformation without state
+
+
+def reference(x, h, c, flat, lengths, *, input_size, hidden_size, num_layers, dropout, bidirectional, cudnn_allow_tf32):
+    weights = rnn.unpack_lstm_weights(flat, input_size, hidden_size, num_layers, bidirectional)
+    return rnn.lstm_ref(x, h, c, *weights, lengths, input_size, hidden_size, num_layers, dropout, bidirectional)
+
+
+def forward(*args, **sizes):
+    return [*reference(*args, **sizes), jnp.arange(7, dtype=jnp.float32)]
+
+
+def backward(dys, dh, dc, x, h, c, flat, ys, reserve, lengths, **sizes):
+    outputs, pull = jax.vjp(lambda *args: reference(*args, lengths, **sizes), x, h, c, flat)
+    right = jnp.allclose(ys, outputs[0], atol=1e-5) & jnp.array_equal(reserve, jnp.arange(7, dtype=jnp.float32))
+    return [jnp.where(right, leaf, jnp.nan) for leaf in pull((dys, dh, dc))]
 
 
 @pytest.fixture
 def imitated(monkeypatch):
-    """The calls that were made, by name."""
-    calls = []
-
-    def reference(x, h, c, flat, lengths, *sizes):
-        weights = rnn.unpack_lstm_weights(flat, *sizes[:3], sizes[4])
-        return rnn.lstm_ref(x, h, c, *weights, lengths, *sizes[:5])
-
-    def lstm_fwd(x, h, c, flat, lengths, *sizes):
-        calls.append("forward")
-        ys, *last = reference(x, h, c, flat, lengths, *sizes)
-        return (ys, *last), (x, h, c, flat, lengths, ys, jnp.ones(7))
-
-    def lstm_bwd(*args):
-        *sizes, residuals, cotangents = args
-        calls.append("backward")
-        x, h, c, flat, lengths, ys, reserve = residuals
-        assert reserve.shape == (7,)
-        outputs, pull = jax.vjp(lambda x, h, c, flat: reference(x, h, c, flat, lengths, *sizes), x, h, c, flat)
-        assert ys.shape == outputs[0].shape
-        return *pull(cotangents), jnp.zeros_like(lengths)
-
-    monkeypatch.setattr(rnn, "lstm_fwd", lstm_fwd)
-    monkeypatch.setattr(rnn, "lstm_bwd", lstm_bwd)
+    """JAX's own primitives of cuDNN, with a lowering for the CPU."""
+    workspace = lambda *sizes: (0, 7)  # noqa: E731
+    monkeypatch.setattr(rnn.gpu_rnn, "compute_rnn_workspace_reserve_space_sizes", workspace, raising=False)
+    for primitive, function in ((rnn.rnn_fwd_p, forward), (rnn.rnn_bwd_p, backward)):
+        mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=True), platform="cpu")
+    here = lambda *args, cuda, default: jax.lax.platform_dependent(*args, cpu=cuda, default=default)  # noqa: E731
     monkeypatch.setattr(cudnn, "on_cuda", lambda: True)
-    monkeypatch.setattr(cudnn, "_by_platform", lambda *args, cuda, default: cuda(*args))
-    return calls
+    monkeypatch.setattr(cudnn, "_by_platform", here)
+    jax.clear_caches()  # of what was traced with the functions above, or without
+    yield
+    jax.clear_caches()
+
+
+def calls(function, *args, **how):
+    """Whether a program calls cuDNN's forward and its backward pass."""
+    jaxpr = str(jax.make_jaxpr(function)(*args, **how))
+    return "rnn_fwd[" in jaxpr, "rnn_bwd[" in jaxpr
 
 
 def small(name, **sizes):
-    cell = CELLS[name]
+    cell = mr.Cell(mr.LSTM(5), mr.OptaxDrive(SCALE)) if name == "stateless" else CELLS[name]
     return cell, *problem(cell, jnp.float32, **sizes)[:2]
 
 
@@ -61,14 +74,14 @@ def test_it_computes_what_stepwise_does(imitated, name, given):
     cell, params, xs = small(name, batch=(2, 3))
     state = mr.unroll(cell, params, 2 * xs, method="stepwise")[0] if given else None
     gradients = jax.grad(loss, argnums=(0, 1, 2, 3) if given else (0, 1, 2))
-    results = mr.unroll(cell, params, xs, state)
-    assert imitated
+    results = mr.unroll(cell, params, xs, state, "cudnn")
     assert_close(results, mr.unroll(cell, params, xs, state, "stepwise"), 1e-5)
-    assert_close(gradients(cell, params, xs, state), gradients(cell, params, xs, state, method="stepwise"), 1e-4)
-    assert "backward" in imitated
+    on_cudnn = functools.partial(gradients, method="cudnn")
+    assert calls(on_cudnn, cell, params, xs, state) == (True, True)
+    assert_close(on_cudnn(cell, params, xs, state), gradients(cell, params, xs, state, method="stepwise"), 1e-4)
 
 
-@pytest.mark.parametrize("name", CELL_NAMES[1:])
+@pytest.mark.parametrize("name", ["momentum-lstm", "adam-lstm"])
 def test_forward_mode_and_second_derivatives(imitated, name):
     cell, params, xs = small(name, time=3, batch=(1,))
     xs = xs[..., :1]
@@ -83,30 +96,50 @@ def test_forward_mode_and_second_derivatives(imitated, name):
         return jax.jacfwd(g)(bias), jax.hessian(g)(bias), jax.jacrev(jax.jacrev(g))(bias)
 
     bias = params["core"]["bias"]
-    assert_close(derivatives(bias, "auto"), derivatives(bias, "stepwise"), 1e-4)
+    assert_close(derivatives(bias, "cudnn"), derivatives(bias, "stepwise"), 1e-4)
 
 
-def test_vmap_over_weights_runs_the_chunks(imitated, monkeypatch):
+def test_under_vmap_the_chunks_run(imitated):
     cell, params, xs = small("momentum-lstm")
     many = jax.tree.map(lambda leaf: jnp.stack([leaf, 0.5 * leaf]), params)
-    together = jax.vmap(jax.grad(loss, 1), (None, 0, None))(cell, many, xs)
+    gradient = jax.grad(functools.partial(loss, method="cudnn"), 1)
+    mapped = jax.vmap(gradient, (None, 0, None))
+    assert calls(gradient, cell, params, xs) == (True, True)
+    assert calls(mapped, cell, many, xs) == (False, False)
+    together = mapped(cell, many, xs)
     for i in range(2):
         one = jax.tree.map(lambda leaf, i=i: leaf[i], many)
         assert_close(jax.tree.map(lambda leaf, i=i: leaf[i], together), jax.grad(loss, 1)(cell, one, xs, method="stepwise"), 1e-4)
-    over_inputs = jax.vmap(lambda xs: mr.unroll(cell, params, xs)[1], 1, 1)(xs)
+    over_inputs = jax.vmap(lambda xs: mr.unroll(cell, params, xs, method="cudnn")[1], 1, 1)(xs)
     assert_close(over_inputs, mr.unroll(cell, params, xs, method="stepwise")[1], 1e-5)
 
 
+@ONE_DEVICE
 def test_auto_takes_it_where_it_can(imitated):
     cell, params, xs = small("momentum-lstm")
-    explained = mr.explain(cell, params, xs)
-    assert explained.startswith("cudnn: " if jax.device_count() == 1 else "chunked: ")
-    assert mr.explain(cell, params, xs, "cudnn").startswith("cudnn: ")
-    assert mr.explain(cell, params, xs, "chunked").startswith("chunked: ")
-    mr.unroll(cell, params, xs, seq_lengths=jnp.array([2, 3, 1]))
-    mr.unroll(cell, params, xs, remat=2)
-    mr.unroll(mr.momentum_gru(5), mr.momentum_gru(5).init(jax.random.key(0), xs.shape[-1]), xs)
-    assert not imitated
+    explained = {method: mr.explain(cell, params, xs, method) for method in ("auto", "cudnn", "chunked")}
+    assert explained["auto"].endswith("the drive; with seq_lengths or resets, chunked.")
+    assert explained["cudnn"] == "cudnn: NVIDIA's LSTM behind the projection and the drive."
+    assert explained["chunked"].startswith("chunked: ")
+    assert calls(lambda: mr.unroll(cell, params, xs)) == (True, False)
+    gru = mr.momentum_gru(5)
+    for other in (
+        lambda: mr.unroll(cell, params, xs, seq_lengths=jnp.array([2, 3, 1])),
+        lambda: mr.unroll(cell, params, xs, remat=2),
+        lambda: mr.unroll(gru, gru.init(jax.random.key(0), xs.shape[-1]), xs),
+    ):
+        assert calls(other) == (False, False)
+
+
+@ONE_DEVICE
+def test_inside_shard_map_the_chunks_run(imitated):
+    cell, params, xs = small("momentum-lstm")
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = PartitionSpec(None, "data")
+    split = jax.shard_map(
+        lambda params, xs: mr.unroll(cell, params, xs)[1], mesh=mesh, in_specs=(PartitionSpec(), spec), out_specs=spec
+    )
+    assert_close(jax.jit(split)(params, xs), mr.unroll(cell, params, xs, method="stepwise")[1], 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +162,24 @@ def test_other_reasons(imitated):
     params, xs = mr.lstm(4).init(jax.random.key(0), 3), jnp.ones((5, 0, 3))
     with pytest.raises(ValueError, match="nobody is in the batch"):
         mr.unroll(mr.lstm(4), params, xs, method="cudnn")
+    for precision in cudnn.PRECISIONS:
+        with jax.default_matmul_precision(precision):
+            mr.unroll(mr.lstm(4), params, jnp.ones((5, 2, 3)), method="cudnn")
     with jax.default_matmul_precision("bfloat16"), pytest.raises(ValueError, match="jax_default_matmul_precision is 'bfloat16'"):
         mr.unroll(mr.lstm(4), params, jnp.ones((5, 2, 3)), method="cudnn")
+
+
+class Device:
+    class client:  # noqa: N801
+        platform_version = "PJRT C API\ncuda 13000"
+
+
+def test_cuda_is_known_by_the_platform(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "devices", lambda: [Device])
+    assert cudnn.on_cuda()
+    monkeypatch.setattr(Device.client, "platform_version", "PJRT C API\nrocm 70000")
+    assert not cudnn.on_cuda()
 
 
 @pytest.mark.skipif(jax.default_backend() == "gpu", reason="says what is refused without a GPU")
@@ -144,5 +193,5 @@ def test_elsewhere_than_on_cuda_a_program_runs_the_chunks(imitated, monkeypatch)
     """A program may be compiled for the CPU on a machine with a GPU."""
     monkeypatch.setattr(cudnn, "_by_platform", jax.lax.platform_dependent)
     cell, params, xs = small("momentum-lstm")
-    monkeypatch.setattr(chunked, "ROWS", 2)
-    assert_close(jax.jit(jax.grad(loss, 1))(cell, params, xs), jax.grad(loss, 1)(cell, params, xs, method="stepwise"), 1e-4)
+    gradient = jax.jit(jax.grad(functools.partial(loss, method="cudnn"), 1))
+    assert_close(gradient(cell, params, xs), jax.grad(loss, 1)(cell, params, xs, method="stepwise"), 1e-4)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
+from momentum_rnn_jax import cudnn
 from momentum_rnn_jax import linen as mlinen
 from tests.registry import assert_close
 
@@ -147,8 +148,9 @@ def test_released_nesterov_has_no_fast_path(params):
     assert_close(mr.unroll(cell, params, XS), mr.unroll(cell, params, XS, method="stepwise"), 0)
 
 
-def test_auto_takes_the_chunked_path(params):
+def test_without_cuda_auto_takes_the_chunked_path(params, monkeypatch):
     """Seen in the program: only the chunked path projects all time steps in one product."""
+    monkeypatch.setattr(cudnn, "on_cuda", lambda: False)
 
     def text(method):
         return str(jax.make_jaxpr(lambda xs: mr.unroll(CELL, params, xs, method=method))(XS))
