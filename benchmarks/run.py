@@ -1,12 +1,10 @@
 """Time the library beside its peers: `python -m benchmarks.run --suite NAME`. `suites.py` says what each suite does."""
 
 import argparse
-import shlex
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 from benchmarks import report
 from benchmarks.check import MismatchError
@@ -15,6 +13,7 @@ from benchmarks.problem import Shape
 from benchmarks.results import Results
 from benchmarks.settings import PRECISIONS, Settings, apply, on_gpu
 from benchmarks.suites import SUITES, Bench
+from experiments.command import OneLineParser, as_typed, whole_number
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -38,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, reason in asked_for:
         if reason:
             parser.error(f"--only {name}: {reason}")
-    command = shlex.join(["python", "-m", "benchmarks.run", *arguments])
+    command = as_typed("benchmarks.run", arguments)
     results = Results(options.out, options.suite, command, settings, options.repeats or suite.repeats)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -74,19 +73,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, without the usage in front."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
-
-
 def make_parser() -> OneLineParser:
     """The command line."""
-    parser = OneLineParser(prog="python -m benchmarks.run", description=__doc__, allow_abbrev=False)
+    parser = OneLineParser("benchmarks.run", __doc__)
     parser.add_argument("--suite", choices=SUITES, default="quick", help="what is run (default: %(default)s)")
     parser.add_argument("--shapes", type=shape, nargs="+", default=[], metavar="B,T,F,H", help="instead of the suite's own")
-    parser.add_argument("--repeats", type=repeats, help="rounds (default: the suite's own)")
+    parser.add_argument("--repeats", type=whole_number(1000), help="rounds (default: the suite's own)")
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="where results go (default: benchmarks/results)")
     everyone = f"who takes part: {', '.join(PEERS)}"
     parser.add_argument("--only", choices=PEERS, nargs="+", default=[], metavar="PEER", help=everyone)
@@ -116,14 +108,6 @@ def shape(text: str) -> Shape:
     if len(sizes) != len(Shape._fields) or min(sizes) < 1:
         raise argparse.ArgumentTypeError(f"must be batch,time,features,hidden, such as 32,200,129,158, got {text!r}")
     return Shape(*sizes)
-
-
-def repeats(text: str) -> int:
-    """A whole number from 1 to 1000."""
-    value = int(text) if text.isdecimal() else 0
-    if not 1 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1000, got {text!r}")
-    return value
 
 
 def xla_option(text: str) -> tuple[str, str | bool]:

@@ -21,7 +21,12 @@ def init(cell: mr.Cell, key: Array, in_features: int, num_classes: int) -> Param
 def apply(cell: mr.Cell, params: Params, inputs: Array) -> Array:
     """The logits of a batch: (batch, time, features) -> (batch, classes)."""
     _, hs = mr.unroll(cell, params["cell"], jnp.swapaxes(inputs, 0, 1))
-    return hs[-1] @ params["head"]["kernel"] + params["head"]["bias"][jnp.newaxis]
+    return logits(params, hs[-1])
+
+
+def logits(params: Params, h: Array) -> Array:
+    """The head: last hidden states (batch, H) -> (batch, classes)."""
+    return h @ params["head"]["kernel"] + params["head"]["bias"][jnp.newaxis]
 
 
 def num_parameters(params: Params) -> int:

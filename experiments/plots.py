@@ -29,12 +29,17 @@ def learning_curves(path: Path, title: str, results: Sequence[CellResult]) -> No
     for axes in (accuracy, loss):
         axes.set(xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        tidy(axes)
     accuracy.legend(loc="lower right")
     seeds = results[0].train_loss.shape[1]
     figure.suptitle(f"{title}: mean, lowest and highest of {seeds} seeds" if seeds > 1 else f"{title}: one seed")
     figure.savefig(path, dpi=120)
+
+
+def tidy(axes: Axes) -> None:
+    """A light grid, and no frame above and to the right."""
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _curve(axes: Axes, values: np.ndarray, label: str, colour: str) -> None:

@@ -1,12 +1,10 @@
 """Train the LSTM and its momentum variants on handwritten digits read pixel by pixel: `python -m experiments.train`."""
 
 import argparse
-import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import jax
 import numpy as np
@@ -14,6 +12,7 @@ from tqdm import tqdm
 
 import momentum_rnn_jax as mr
 from experiments import models, plots, record, report
+from experiments.command import OneLineParser, add_number, add_out, as_typed, run_in_folder
 from experiments.config import BASELINE, CELLS, Training, make_cell
 from experiments.tasks import Task, digits
 from experiments.trainer import Trainer
@@ -27,17 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     training = Training(hidden_features=options.hidden, seeds=options.seeds, epochs=options.epochs)
     cells = {name: make_cell(name, training) for name in CELLS}
-    try:
-        folder = record.create_folder(options.out, "digits")
-    except OSError as error:
-        print(f"error: --out {options.out}: no run folder can be made there: {error.strerror}", file=sys.stderr)
-        return 2
-    try:
-        run(folder, shlex.join(["python", "-m", "experiments.train", *arguments]), cells, training)
-    except KeyboardInterrupt:
-        print(f"\nInterrupted; the epochs that ended are in {folder}", file=sys.stderr)
-        return 130
-    return 0
+    command = as_typed("experiments.train", arguments)
+    return run_in_folder(
+        options.out, "digits", lambda folder: run(folder, command, cells, training), "the epochs that ended are in {folder}"
+    )
 
 
 def run(folder: Path, command: str, cells: dict[str, mr.Cell], training: Training) -> None:
@@ -103,40 +95,15 @@ def log(folder: Path, kind: str, cell: str, epoch: int | np.ndarray, values: dic
     )
 
 
-class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line, without the usage in front."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
-
-
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line's options; a wrong one ends the program with status 2."""
     default = Training()
-    parser = OneLineParser(prog="python -m experiments.train", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="where the run's folder is made (default: %(default)s)")
-    for name, value, high, text in (
-        ("seeds", default.seeds, 100, "how many seeds are trained at once"),
-        ("epochs", default.epochs, 10_000, "passes through the training split"),
-        ("hidden", default.hidden_features, 1024, "hidden units of every cell"),
-    ):
-        parser.add_argument(f"--{name}", type=whole_number(high), default=value, help=f"{text} (default: %(default)s)")
+    parser = OneLineParser("experiments.train", __doc__)
+    add_out(parser)
+    add_number(parser, "seeds", default.seeds, 100, "how many seeds are trained at once")
+    add_number(parser, "epochs", default.epochs, 10_000, "passes through the training split")
+    add_number(parser, "hidden", default.hidden_features, 1024, "hidden units of every cell")
     return parser.parse_args(arguments)
-
-
-def whole_number(high: int) -> Callable[[str], int]:
-    """A converter for whole numbers from 1 to `high`."""
-
-    def convert(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            value = 0
-        if not 1 <= value <= high:
-            raise argparse.ArgumentTypeError(f"must be a whole number from 1 to {high}, got {text!r}")
-        return value
-
-    return convert
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@
 `step_jacobians`, `jacobian_product`, `jacobian_log_norms`, `singular_spectrum` and `lyapunov_spectrum` say what becomes of a
 change of the state; `gradient_norms` gives the gradients of a loss, `input_sensitivity` what is left of each input,
 `theorem_product` the paper's theorem beside what it leaves out, and `gradient_flow` all of them in one report. Every function
-takes one sequence, (time, features), and works under `jax.jit` (with the words among its arguments static) and `jax.vmap`.
+takes one sequence, (time, features); `jax.vmap` makes a batch of it. All work under `jax.jit` too, with the arguments static that
+are no arrays: `wrt`, `norm`, `start`, `stop`, `warmup`, `loss_fn`. Each value of these compiles once, so each span does.
 
 What they show of momentum:
 

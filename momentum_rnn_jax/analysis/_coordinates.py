@@ -15,7 +15,10 @@ WRT = {"hidden": {HIDDEN}, "core": {HIDDEN, REST_OF_CORE}, "drive": {DRIVE}, "fu
 
 
 class Part(NamedTuple):
-    """A leaf of a state that has coordinates: its group, which leaf it is, its name ("h", "c", "velocity", …), its size."""
+    """A leaf of a state that has coordinates: its group, which leaf it is, its name ("h", "c", "velocity", …), its size.
+
+    A drive's entry with a name that the core has too is called "drive.NAME".
+    """
 
     group: int
     leaf: int
@@ -28,12 +31,16 @@ def parts(state: CellState, wrt: str) -> list[Part]:
 
     The state may be one of `jax.ShapeDtypeStruct`s.
     """
+    leaves = [
+        (path[0].name, jax.tree_util.keystr(path[1:]).removeprefix("."), leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state)
+    ]
+    of_core = {name for owner, name, _ in leaves if owner == "core"}
     found = []
-    for i, (path, leaf) in enumerate(jax.tree_util.tree_leaves_with_path(state)):
-        name = jax.tree_util.keystr(path[1:]).removeprefix(".")
-        group = DRIVE if path[0].name == "drive" else HIDDEN if name == "h" else REST_OF_CORE
+    for i, (owner, name, leaf) in enumerate(leaves):
+        group = DRIVE if owner == "drive" else HIDDEN if name == "h" else REST_OF_CORE
         if group in WRT[wrt] and jnp.issubdtype(leaf.dtype, jnp.floating):
-            found.append(Part(group, i, name, leaf.size))
+            found.append(Part(group, i, f"drive.{name}" if group == DRIVE and name in of_core else name, leaf.size))
     return sorted(found)
 
 
@@ -44,7 +51,18 @@ def size(state: CellState, wrt: str) -> int:
 
 def split(vector: Array, parts: list[Part]) -> list[Array]:
     """A vector of these parts' coordinates, part by part."""
-    return jnp.split(vector, np.cumsum([part.size for part in parts])[:-1])
+    return cut(vector, [part.size for part in parts])
+
+
+def blocks(state: CellState, wrt: str) -> list[int]:
+    """How many coordinates are the core's, and how many the drive's, which come after them; without those that have none."""
+    sizes = [sum(part.size for part in parts(state, wrt) if (part.group == DRIVE) == of_drive) for of_drive in (False, True)]
+    return [size for size in sizes if size]
+
+
+def cut(array: Array, sizes: list[int]) -> list[Array]:
+    """An array in pieces of these sizes along its last axis."""
+    return jnp.split(array, np.cumsum(sizes)[:-1], axis=-1)
 
 
 def coordinates(state: CellState, wrt: str) -> tuple[Array, Callable[[Array], CellState]]:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial, wraps
 from typing import Any, NamedTuple, TypeVar
 
@@ -12,20 +13,28 @@ from jax import Array
 
 from momentum_rnn_jax import _checks
 from momentum_rnn_jax._dtypes import at_least_float32
-from momentum_rnn_jax.analysis._coordinates import WRT, coordinates, size
-from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
+from momentum_rnn_jax.analysis._coordinates import WRT, blocks, coordinates, cut, size
+from momentum_rnn_jax.analysis._scaled import Blocks, Scaled, total
+from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
+from momentum_rnn_jax.cores import Core
+from momentum_rnn_jax.drives import Drive
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def full_precision() -> AbstractContextManager[Any]:
+    """Full-precision matrix products on accelerators too, whose faster ones long products would not survive."""
+    return jax.default_matmul_precision("highest")
+
+
 def compiled(*static_argnames: str) -> Callable[[Function], Function]:
-    """`jax.jit`, with full-precision products on accelerators too, whose faster ones long products would not survive."""
+    """`jax.jit`, in full precision."""
 
     def decorate(function: Function) -> Function:
         @partial(jax.jit, static_argnames=static_argnames)
         @wraps(function)
         def run(*args: Any) -> Any:
-            with jax.default_matmul_precision("highest"):
+            with full_precision():
                 return function(*args)
 
         return run  # type: ignore[return-value]
@@ -72,6 +81,25 @@ class Run(NamedTuple):
         z, put = coordinates(before, wrt)
         return z, lambda z, x: coordinates(self.cell.advance(self.ready, put(z), x)[0], wrt)[0]
 
+    def pull_back(self, wrt: str, rows: Blocks, step: tuple[CellState, Array]) -> tuple[Blocks, Scaled]:
+        """`(P ∂s_t/∂s_{t-1}, P ∂s_t/∂x_t)` for a matrix P, whose rows go back through step t by reverse mode.
+
+        The Jacobian itself is never formed. P's columns are in two blocks, those of the core's coordinates and of the drive's.
+        """
+        before, x = step
+        z, next_z = self.step(wrt, before)
+        sizes = blocks(before, wrt)
+        to_states: list[list[Scaled]] = [[] for _ in sizes]
+        to_input = []
+        for i, (P, exponent) in enumerate(rows):
+            _, back = jax.vjp(lambda z, x, i=i: cut(next_z(z, x), sizes)[i], z, x)
+            to_z, to_x = jax.vmap(back)(P)
+            for j, columns in enumerate(cut(to_z, sizes)):
+                if j >= i or type(self.cell) is not Cell:  # a `Cell`'s drive never sees the core
+                    to_states[j].append(Scaled(columns, exponent))
+            to_input.append(Scaled(to_x, exponent))
+        return [total(terms) for terms in to_states], total(to_input)
+
 
 def checked(
     cell: Any, params: Any, xs: Any, state: Any, wrt: str = "full"
@@ -92,8 +120,14 @@ def checked(
         )
     if state is not None:
         _checks.same_structure("state", state, start_like(cell, params))
+    for path, leaf in jax.tree_util.tree_leaves_with_path(cell):
+        if isinstance(leaf, Drive | Core | RecurrentCell):
+            raise TypeError(
+                f"cell{jax.tree_util.keystr(path)} must be a pytree, but {type(leaf).__name__} is none: "
+                "decorate the class with momentum_rnn_jax.pytree_dataclass."
+            )
     for name, tree in {"cell": cell, "params": params, "xs": xs, "state": state}.items():
-        _check_finite(name, tree)
+        check_finite(name, tree)
 
     wide = at_least_float32(xs.dtype)
     params, xs = jax.tree.map(lambda leaf: leaf.astype(wide), (params, xs))
@@ -127,7 +161,7 @@ def _is_nnx_cell(cell: Any) -> bool:
     return callable(functional) and not inspect.signature(functional).parameters
 
 
-def _check_finite(name: str, tree: Any) -> None:
+def check_finite(name: str, tree: Any) -> None:
     """Refuse NaN and infinity wherever there is a value already."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if isinstance(leaf, jax.core.Tracer) or not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):

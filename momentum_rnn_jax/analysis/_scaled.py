@@ -1,7 +1,8 @@
 """Matrices with a binary exponent of their own, so that products of any length neither underflow nor overflow."""
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,38 +20,80 @@ class Scaled(NamedTuple):
     exponent: Array
 
 
-def identity(size: int, dtype: np.dtype) -> Scaled:
-    """The identity matrix, (size, size)."""
-    return Scaled(jnp.eye(size, dtype=dtype), jnp.zeros((), jnp.int32))
+# A matrix as its columns block by block, each `Scaled` by itself. In one, the columns that fade fast would be rounded to zero
+# beside the others, and be missing where those vanish: at a restart of Nesterov's momentum the velocity's do.
+Blocks = list[Scaled]
+
+
+def identity(sizes: Sequence[int], dtype: np.dtype) -> Blocks:
+    """The identity matrix, with column blocks of these sizes."""
+    unit = jnp.eye(sum(sizes), dtype=dtype)
+    return [Scaled(columns, jnp.zeros((), jnp.int32)) for columns in jnp.split(unit, np.cumsum(sizes)[:-1], axis=1)]
 
 
 def rescale(mantissa: Array, exponent: Array) -> Scaled:
     """The same matrix with its largest entry in [1/2, 1). Powers of two round nothing; zero, infinity and NaN stay."""
-    _, shift = jnp.frexp(jnp.abs(mantissa).max())
-    return Scaled(jnp.ldexp(mantissa, -shift), exponent + shift)
+    return joined([Scaled(mantissa, exponent)])
+
+
+def total(terms: Sequence[Scaled]) -> Scaled:
+    """The sum of matrices."""
+    mantissas, exponent = _aligned(terms)
+    return Scaled(functools.reduce(jnp.add, mantissas), exponent)
+
+
+def joined(blocks: Blocks) -> Scaled:
+    """The whole matrix of these blocks."""
+    mantissas, exponent = _aligned(blocks)
+    return Scaled(mantissas[0] if len(mantissas) == 1 else jnp.concatenate(mantissas, axis=1), exponent)
+
+
+def _aligned(matrices: Sequence[Scaled]) -> tuple[list[Array], Array]:
+    """Their mantissas for one exponent, that of the largest entry of all, which is also returned."""
+    largest = [jnp.abs(matrix.mantissa).max() for matrix in matrices]
+    of_zero = jnp.iinfo(jnp.int32).min // 2  # below any other, and nothing overflows when exponents are subtracted
+    exponents = [
+        jnp.where(entry == 0, of_zero, matrix.exponent + jnp.frexp(entry)[1])
+        for entry, matrix in zip(largest, matrices, strict=True)
+    ]
+    exponent = functools.reduce(jnp.maximum, exponents)
+    return [_times_power_of_two(matrix.mantissa, matrix.exponent - exponent) for matrix in matrices], exponent
+
+
+def _times_power_of_two(A: Array, power: Array) -> Array:
+    """`A · 2^power`, in two factors, each of which the dtype can hold."""
+    limit = jnp.finfo(A.dtype).maxexp - 2
+    half = jnp.clip(power // 2, -limit, limit)
+    rest = jnp.clip(power - half, -limit, limit)
+    one = jnp.ones((), A.dtype)
+    return A * jnp.ldexp(one, half) * jnp.ldexp(one, rest)
 
 
 def products(
-    times: Callable[[Array, Any], Array], steps: Any, size: int, dtype: np.dtype, read: Callable[[Scaled], Any]
+    times: Callable[[Blocks, Any], Blocks], steps: Any, sizes: Sequence[int], dtype: np.dtype, read: Callable[[Scaled], Any]
 ) -> tuple[Scaled, Any]:
     """The products `P_t = J_T … J_{t+1}` from t = T back to 0: P_0, and `read(P_t)` for t = 0 … T-1, stacked.
 
     Args:
-      times: from a matrix P, (size, size), and one step to `P J` of that step.
+      times: from P, a square matrix, and one step to `P J` of that step.
       steps: stacked, a pytree with T as its leading axis.
+      sizes: of the blocks of columns.
     """
 
-    def multiply(product: Scaled, step: Any) -> tuple[Scaled, Any]:
-        product = rescale(times(product.mantissa, step), product.exponent)
-        return product, read(product)
+    def multiply(product: Blocks, step: Any) -> tuple[Blocks, Any]:
+        product = times(product, step)
+        return product, read(joined(product))
 
-    return jax.lax.scan(multiply, identity(size, dtype), steps, reverse=True)
+    first, found = jax.lax.scan(multiply, identity(sizes, dtype), steps, reverse=True)
+    return joined(first), found
 
 
-def product_log_norms(times: Callable[[Array, Any], Array], steps: Any, size: int, dtype: np.dtype, norm: str) -> Array:
+def product_log_norms(
+    times: Callable[[Blocks, Any], Blocks], steps: Any, sizes: Sequence[int], dtype: np.dtype, norm: str
+) -> Array:
     """log10 of the norms of `products`, (T + 1,); the last is that of P_T, the identity."""
-    _, norms = products(times, steps, size, dtype, lambda product: log10_norm(product, norm))
-    return jnp.append(norms, log10_norm(identity(size, dtype), norm))
+    _, norms = products(times, steps, sizes, dtype, lambda product: log10_norm(product, norm))
+    return jnp.append(norms, log10_norm(joined(identity(sizes, dtype)), norm))
 
 
 def log10_norm(matrix: Scaled, norm: str) -> Array:
@@ -65,7 +108,7 @@ def spectral_norm(A: Array) -> Array:
     `‖G^p‖^{1/p}` falls to the largest eigenvalue as p = 2^k grows, and is too large by a factor of at most `f^{-1/p}`, where f is
     what the last squaring has left of a norm of 1: at least n^{-1/2}, and more each time. Rounding is reached after 5 to 10
     products if one direction stands out, as in long products, and after 25 in float32 or 54 in float64 if all are equal. A
-    singular value decomposition would do, but in a loop on a busy CPU its threads make it ten times slower, or worse.
+    singular value decomposition would do, but in a loop its threads wait for each other on a busy CPU.
     """
     gram = A @ A.T if A.shape[0] < A.shape[1] else A.T @ A
     size = jnp.linalg.norm(gram)

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax.analysis._coordinates import parts, size, split
-from momentum_rnn_jax.analysis._run import Run, checked, compiled
-from momentum_rnn_jax.analysis._scaled import NORMS, Scaled, log10_norm, rescale
+from momentum_rnn_jax.analysis._coordinates import blocks, parts, size, split
+from momentum_rnn_jax.analysis._run import Run, check_finite, checked, compiled, full_precision
+from momentum_rnn_jax.analysis._scaled import NORMS, Blocks, Scaled, identity, log10_norm, rescale
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
 
 
@@ -31,10 +31,11 @@ def gradient_norms(
 
     Returns:
       Euclidean norms by the names of the state's entries, "h", "c", "velocity", "second_moment", …; each (T + 1,), entry t for
-      s_t, where s_0 is the initial state.
+      s_t, where s_0 is the initial state. A drive's entry with the name of one of the core's is "drive.NAME".
 
     Raises:
-      TypeError, ValueError: as `step_jacobians`; `loss_fn` is no function, or does not return one number.
+      TypeError, ValueError: as `step_jacobians`; `loss_fn` is no function, does not return one number, or has a gradient with NaN
+        or infinity in it.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> from momentum_rnn_jax import analysis
@@ -53,7 +54,10 @@ def gradient_norms(
     loss = jax.eval_shape(loss_fn, hs)
     if getattr(loss, "shape", None) != () or not jnp.issubdtype(loss.dtype, jnp.floating):
         raise ValueError(f"loss_fn must return one real number for hs of shape {hs.shape}, got {_checks.describe(loss)}.")
-    return _adjoint_norms(*arguments, jax.grad(loss_fn)(hs))
+    with full_precision():
+        cotangents = jax.grad(loss_fn)(hs)
+    check_finite("the gradient of loss_fn at the outputs hs", cotangents)
+    return _adjoint_norms(*arguments, cotangents)
 
 
 @compiled()
@@ -128,14 +132,11 @@ def input_sensitivity(
 def _input_log_norms(cell: RecurrentCell, params: Params, xs: Array, state: CellState | None, norm: str) -> Array:
     run = Run.over(cell, params, xs, state)
 
-    def step(later: Scaled, inputs: tuple[CellState, Array]) -> tuple[Scaled, Array]:
-        before, x = inputs
-        z, next_z = run.step("full", before)
-        earlier, to_input = jax.vmap(jax.vjp(next_z, z, x)[1])(later.mantissa)
-        log_norm = log10_norm(rescale(to_input, later.exponent), norm)
-        return rescale(earlier, later.exponent), log_norm
+    def step(later: Blocks, step: tuple[CellState, Array]) -> tuple[Blocks, Array]:
+        earlier, to_input = run.pull_back("full", later, step)
+        return earlier, log10_norm(to_input, norm)
 
-    last = rescale(
-        jnp.eye(run.last.core.h.size, size(run.last, "full"), dtype=run.dtype), jnp.zeros((), jnp.int32)
-    )  # ∂h_T/∂s_T: h comes first
-    return jax.lax.scan(step, last, run.steps, reverse=True)[1]
+    last = [
+        Scaled(block.mantissa[: run.last.core.h.size], block.exponent) for block in identity(blocks(run.last, "full"), run.dtype)
+    ]
+    return jax.lax.scan(step, last, run.steps, reverse=True)[1]  # from ∂h_T/∂s_T: h comes first

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax.analysis._coordinates import size
+from momentum_rnn_jax.analysis._coordinates import blocks
 from momentum_rnn_jax.analysis._run import Run, check_span, checked, compiled
-from momentum_rnn_jax.analysis._scaled import NORMS, Scaled, log10, product_log_norms, products
+from momentum_rnn_jax.analysis._scaled import NORMS, Blocks, Scaled, log10, product_log_norms, products
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
 
 CHUNK = 16  # steps whose Jacobians are worked out together: 784 of size 768 then need little more memory than their result
@@ -83,7 +83,7 @@ def jacobian_product(
     It is multiplied up without underflow or overflow; the result itself may be outside the dtype's range after a long way.
 
     Args:
-      cell, params, xs, state, wrt: as in `step_jacobians`. Under `jax.jit`, make `wrt` static.
+      cell, params, xs, state, wrt: as in `step_jacobians`.
       start, stop: from 0 to T, where s_0 is the initial state and s_T the last; `stop` is T unless given.
 
     Returns:
@@ -150,7 +150,8 @@ def jacobian_log_norms(
 ) -> Array:
     """`log10 ‖∂s_T/∂s_t‖` for t = 0 … T: how much of a small change of s_t is left, or what it has grown to, at the end.
 
-    The product carries a binary exponent of its own, so any length works in any precision; only one matrix is kept at a time.
+    The product's columns for the core and for the drive carry a binary exponent each, so any length works in any precision, and
+    what fades beside a velocity is still there when that restarts. Only one product is kept at a time.
 
     Args:
       cell, params, xs, state, wrt: as in `step_jacobians`.
@@ -180,7 +181,7 @@ def jacobian_log_norms(
 @compiled("wrt", "norm")
 def _log_norms(cell: RecurrentCell, params: Params, xs: Array, state: CellState | None, wrt: str, norm: str) -> Array:
     run = Run.over(cell, params, xs, state)
-    return product_log_norms(_pull_back(run, wrt), run.steps, size(run.last, wrt), run.dtype, norm)
+    return product_log_norms(_pull_back(run, wrt), run.steps, blocks(run.last, wrt), run.dtype, norm)
 
 
 def _product(
@@ -194,19 +195,10 @@ def _product(
 @compiled("start", "wrt")
 def _scaled_product(cell: RecurrentCell, params: Params, xs: Array, state: CellState | None, start: int, wrt: str) -> Scaled:
     run = Run.over(cell, params, xs, state).since(start)
-    product, _ = products(_pull_back(run, wrt), run.steps, size(run.last, wrt), run.dtype, lambda product: None)
+    product, _ = products(_pull_back(run, wrt), run.steps, blocks(run.last, wrt), run.dtype, lambda product: None)
     return product
 
 
-def _pull_back(run: Run, wrt: str) -> Callable[[Array, tuple[CellState, Array]], Array]:
-    """From a matrix P and step t to `P J_t`: each row of P goes back through the step by reverse mode.
-
-    J_t itself is never formed; for the full state of a large LSTM that takes a tenth of the time of the matrix product.
-    """
-
-    def times(P: Array, step: tuple[CellState, Array]) -> Array:
-        before, x = step
-        z, next_z = run.step(wrt, before)
-        return jax.vmap(jax.vjp(next_z, z, x)[1])(P)[0]
-
-    return times
+def _pull_back(run: Run, wrt: str) -> Callable[[Blocks, tuple[CellState, Array]], Blocks]:
+    """From a matrix P and step t to `P J_t`."""
+    return lambda P, step: run.pull_back(wrt, P, step)[0]

@@ -5,15 +5,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from momentum_rnn_jax import _checks
 from momentum_rnn_jax.analysis._coordinates import size
-from momentum_rnn_jax.analysis._run import Run, checked, compiled, start_like
+from momentum_rnn_jax.analysis._run import Run, check_finite, checked, compiled, start_like
 from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
 from momentum_rnn_jax.drives import Adam, Momentum, Nesterov, RMSProp
 
-# Each entry of these drives' states depends on itself and the input alone.
+# Each entry of these drives' states depends on itself and the input alone. A subclass may do anything.
 DIAGONAL = (Momentum, Nesterov, Adam, RMSProp)
 
 
@@ -31,23 +32,26 @@ def lyapunov_spectrum(
     An exponent λ means that lengths in its direction change like e^{λt}; in decades per step it is λ / ln 10. The QR method:
     a frame is carried along, `J_t Q_{t-1} = Q_t R_t`, and `λ_i = 1/N · Σ_t log |R_t,ii|`. Unlike the singular values of a product
     this resolves small ones too, as long as no single step shrinks one direction by more than rounding (eps) against another.
-    The exponents are those of the steps that are counted, N of them, and depend on where the frame starts, by O(1/N).
+    The exponents are those of the steps that are counted, N of them, and depend on where the frame starts, by O(1/N): from a
+    random frame, 2,000 steps of a momentum RNN find log μ to 2e-3, and to 1e-3 if 500 of them are a warmup.
 
     The full map of a `Cell` is block triangular, so a frame that starts with the core's coordinates remains so: the full spectrum
     is exactly the core's together with the drive's, at any N. Momentum adds log μ, once for each gate of each unit, and changes
-    none of the others. With `frame=None` the two blocks are worked out one by one, and the drives of this library, whose
-    Jacobians are diagonal, without a decomposition; that takes a fraction of the time.
+    none of the others. With `frame=None` the two blocks are worked out one by one, and the drives `Momentum`, `Nesterov`, `Adam`
+    and `RMSProp`, whose Jacobians are diagonal, without a decomposition.
 
     Args:
       cell, params, xs, state, wrt: as in `step_jacobians`.
-      frame: (n, n), where the frame starts, made orthogonal by a QR decomposition; the coordinates themselves unless given.
+      frame: (n, n), of full rank, where the frame starts, made orthogonal by a QR decomposition; the coordinates themselves
+        unless given.
       warmup: how many steps at the start turn the frame and are not counted, less than T. They take most of a poor frame away.
 
     Returns:
       (n,). -inf for directions that are lost at once.
 
     Raises:
-      TypeError, ValueError: as `step_jacobians`; `frame` has another shape.
+      TypeError, ValueError: as `step_jacobians`; `frame` has another shape, less than full rank, or NaN or infinity in it;
+        `warmup` is T or more.
 
     Source: Benettin et al. 1980; for recurrent networks Engelken, Wolf, Abbott, arXiv 2006.02427; Vogt et al., arXiv 2006.14123.
 
@@ -65,6 +69,9 @@ def lyapunov_spectrum(
         frame = _checks.floating("frame", frame, min_ndim=2, layout="(n, n)").astype(xs.dtype)
         if frame.shape != (n, n):
             raise ValueError(f"frame must have shape {(n, n)}, got {frame.shape}.")
+        check_finite("frame", frame)
+        if not isinstance(frame, jax.core.Tracer) and (rank := np.linalg.matrix_rank(frame)) < n:
+            raise ValueError(f"frame must have {n} independent columns, got a matrix of rank {rank}.")
     warmup = _checks.integer("warmup", warmup, low=0)
     if warmup >= xs.shape[0]:
         raise ValueError(f"warmup must be less than the {xs.shape[0]} steps of xs, got {warmup}.")
@@ -87,12 +94,12 @@ def _spectrum(
 
 def diagonal_blocks(cell: RecurrentCell, state: CellState) -> tuple[str, ...]:
     """Of the full map: a `Cell`'s core and, if it remembers anything, its drive; all at once where the drive sees h."""
-    return tuple(block for block in ("core", "drive") if size(state, block)) if isinstance(cell, Cell) else ("full",)
+    return tuple(block for block in ("core", "drive") if size(state, block)) if type(cell) is Cell else ("full",)
 
 
 def _of_block(run: Run, wrt: str) -> Array:
     """log |R_t,ii| for every step, (T, n), from a frame that starts with the coordinates."""
-    if wrt == "drive" and isinstance(run.cell, Cell) and isinstance(run.cell.drive, DIAGONAL):
+    if wrt == "drive" and type(run.cell) is Cell and type(run.cell.drive) in DIAGONAL:
         ones = jnp.ones(size(run.last, wrt), run.dtype)
         _, factors = jax.lax.scan(lambda _, step: (None, _push_forward(run, wrt, step)(ones)), None, run.steps)
         return jnp.log(jnp.abs(factors))

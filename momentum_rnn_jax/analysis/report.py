@@ -23,7 +23,7 @@ class GradientFlow:
     """What `gradient_flow` found; every entry is named after the function that computed it.
 
     Args:
-      jacobian_log_norms: by "hidden" and "core", each (T + 1,).
+      jacobian_log_norms: by "hidden" and, where the core's state is more than h, "core"; each (T + 1,).
       input_sensitivity: (T,).
       singular_spectrum: of the core's product over the whole run, (n,).
       lyapunov_spectrum: of a `Cell` by "core" and "drive", which together are that of the joint map; else of "full".
@@ -48,10 +48,7 @@ class GradientFlow:
     def curves(self) -> dict[str, np.ndarray]:
         """log10 by distance from the end, 0 … T, whatever there is: NaN where a curve is not defined."""
         T = self._one().input_sensitivity.size
-        found: dict[str, Any] = {name: self.jacobian_log_norms[name] for name in ("hidden", "core")}
-        if np.array_equal(found["hidden"], found["core"]):  # the core's state is h alone
-            del found["core"]
-        found["input"] = self.input_sensitivity
+        found: dict[str, Any] = {**self.jacobian_log_norms, "input": self.input_sensitivity}
         with np.errstate(divide="ignore"):
             found |= {f"∂L/∂{name}": np.log10(values) for name, values in (self.gradient_norms or {}).items()}
         found |= self.theorem_product._asdict() if self.theorem_product else {}
@@ -152,17 +149,18 @@ def gradient_flow(
     """
     cell, params, xs, state = checked(cell, params, xs, state)
     arguments = (cell, params, xs, state)
+    norms = None if loss_fn is None else gradient_norms(loss_fn, *arguments)  # first: a loss that is refused is refused early
     like = start_like(cell, params)
-    hidden = jacobian_log_norms(*arguments, norm=norm)
     core_is_h = size(like, "core") == size(like, "hidden")
-    core = hidden if core_is_h else jacobian_log_norms(*arguments, wrt="core", norm=norm)
     return GradientFlow(
-        jacobian_log_norms={"hidden": hidden, "core": core},
+        jacobian_log_norms={
+            wrt: jacobian_log_norms(*arguments, wrt=wrt, norm=norm) for wrt in ("hidden", "core")[: 1 if core_is_h else 2]
+        },
         input_sensitivity=input_sensitivity(*arguments, norm=norm),
         singular_spectrum=singular_spectrum(*arguments, wrt="core"),
         lyapunov_spectrum={block: lyapunov_spectrum(*arguments, wrt=block) for block in diagonal_blocks(cell, like)},
-        gradient_norms=None if loss_fn is None else gradient_norms(loss_fn, *arguments),
-        theorem_product=None if why_not(cell) or len(xs) < 2 else theorem_product(*arguments, norm=norm),
+        gradient_norms=norms,
+        theorem_product=None if why_not(cell) else theorem_product(*arguments, norm=norm),
     )
 
 

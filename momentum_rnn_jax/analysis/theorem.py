@@ -9,9 +9,9 @@ from jax import Array
 
 from momentum_rnn_jax import _checks, activations
 from momentum_rnn_jax.analysis._run import Run, checked, compiled
-from momentum_rnn_jax.analysis._scaled import NORMS, product_log_norms
+from momentum_rnn_jax.analysis._scaled import NORMS, Blocks, product_log_norms, rescale
 from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
-from momentum_rnn_jax.cores import SimpleCore, affine
+from momentum_rnn_jax.cores import Elman, Orthogonal, SimpleCore, affine
 from momentum_rnn_jax.drives import Momentum, align
 
 INVERTIBLE = ("tanh", "sigmoid", "identity")
@@ -83,9 +83,9 @@ def theorem_product(
 
 def why_not(cell: RecurrentCell) -> str:
     """What keeps the theorem from speaking about a cell; nothing if it does."""
-    if not isinstance(cell, Cell) or not isinstance(cell.drive, Momentum):
+    if type(cell) is not Cell or type(cell.drive) is not Momentum:  # a subclass may do anything
         return f"got the drive {getattr(cell, 'drive', cell)!r}"
-    if not isinstance(cell.core, SimpleCore):
+    if not isinstance(cell.core, SimpleCore) or type(cell.core) not in (Elman, Orthogonal):
         return f"got the core {cell.core!r}"
     if cell.core.activation not in INVERTIBLE:
         return f"got the activation {cell.core.activation!r}, where {', '.join(map(repr, INVERTIBLE))} have an inverse"
@@ -112,6 +112,9 @@ def _products(cell: Any, params: Params, xs: Array, state: CellState | None, nor
         return jnp.block([upper, [jnp.eye(n, dtype=run.dtype), jnp.zeros_like(U)]])
 
     def log_norms(factor: Callable[[Array, Array], Array], size: int) -> Array:
-        return product_log_norms(lambda P, step: P @ factor(*step), (Ds[1:], Ds[:-1]), size, run.dtype, norm)
+        def times(P: Blocks, step: tuple[Array, Array]) -> Blocks:
+            return [rescale(block.mantissa @ factor(*step), block.exponent) for block in P]
+
+        return product_log_norms(times, (Ds[1:], Ds[:-1]), [size], run.dtype, norm)
 
     return TheoremProduct(log_norms(paper, n), log_norms(plain, n), log_norms(complete, 2 * n))
