@@ -16,7 +16,7 @@ export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 .PHONY: demo test lint format bench clean
 
 demo: $(VENV)/.installed
-	$(RUN) -m experiments.train
+	$(RUN) -m experiments.demo
 
 test: $(VENV)/.installed
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal --durations=10

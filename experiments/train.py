@@ -1,108 +1,78 @@
-"""Train the LSTM and its momentum variants on handwritten digits read pixel by pixel: `python -m experiments.train`."""
+"""Train a named config: `python -m experiments.train --config=NAME`.
+
+The same command started again goes on where the run was interrupted.
+"""
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
-import numpy as np
-from tqdm import tqdm
+from experiments import configs
+from experiments.command import OneLineParser, as_typed
+from experiments.configs import CONFIGS, ConfigError
+from experiments.datasets import DataError
+from experiments.fit import Outcome, RunError, StoppedError, fit
 
-import momentum_rnn_jax as mr
-from experiments import models, plots, record, report
-from experiments.command import OneLineParser, add_number, add_out, as_typed, run_in_folder
-from experiments.config import BASELINE, CELLS, Training, make_cell
-from experiments.tasks import Task, digits
-from experiments.trainer import Trainer
-
-TITLE = "Handwritten digits, 8x8 pixels one by one in a fixed shuffled order"
+MODULE = "experiments.train"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train every cell, write a run folder, print what was found; return the exit status."""
+    """Train a config, or list them all; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(arguments)
-    training = Training(hidden_features=options.hidden, seeds=options.seeds, epochs=options.epochs)
-    cells = {name: make_cell(name, training) for name in CELLS}
-    command = as_typed("experiments.train", arguments)
-    return run_in_folder(
-        options.out, "digits", lambda folder: run(folder, command, cells, training), "the epochs that ended are in {folder}"
+    if options.list:
+        print(listing())
+        return 0
+    try:
+        config = configs.override(configs.get(options.config), options.set)
+        outcome = fit(options.config, config, options.out, options.data_dir, options.source, as_typed(MODULE, arguments))
+    except (ConfigError, DataError, RunError, StoppedError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return getattr(error, "status", 2)
+    print(summary(outcome))
+    return 0
+
+
+def listing() -> str:
+    """Every config: its name, what it reproduces, and how long it takes where that was measured."""
+    width = max(map(len, CONFIGS))
+    return "\n".join(
+        f"{name:{width}}  {entry.reproduces}"
+        + ("" if entry.minutes is None else f"; {entry.minutes:g} minutes on {entry.device}")
+        for name, entry in CONFIGS.items()
     )
 
 
-def run(folder: Path, command: str, cells: dict[str, mr.Cell], training: Training) -> None:
-    """Train every cell and fill the run folder."""
-    start = time.perf_counter()
-    record.write_config(folder, command, digits.SETTINGS, training, cells)
-    task = digits.load()
-    results = []
-    with tqdm(total=len(cells) * training.epochs, unit="epoch", mininterval=0.5, dynamic_ncols=True) as bar:
-        for name, cell in cells.items():
-            results.append(train(name, cell, task, training, folder, bar))
-    text = f"{report.table(results)}\n\n{report.verdict(results, BASELINE, len(task.test.labels))}\n"
-    plots.learning_curves(folder / "curves.png", TITLE, results)
-    notes = (
-        f"Seeds: {training.seeds}, epochs: {training.epochs}. The test split is looked at once, at each seed's best epoch on the "
-        f"validation split. Accuracies are mean ± standard deviation over the seeds; seconds are for all seeds together, with "
-        f"compilation.\n\n`{command}`\n"
-    )
-    (folder / "results.md").write_text(f"# {TITLE}\n\n{text}\n{notes}", encoding="utf-8")
-    print(f"\n{text}\nWrote {folder} in {time.perf_counter() - start:.0f} s")
-
-
-def train(name: str, cell: mr.Cell, task: Task, training: Training, folder: Path, bar: tqdm) -> report.CellResult:
-    """Train all seeds of one cell; every epoch's metrics are in the run folder before the next begins."""
-    start = time.perf_counter()
-    bar.set_description(f"{name} (compiling)")
-    trainer = Trainer(cell, task, training)
-    state = trainer.start()
-    curves = []
-    for number in range(1, training.epochs + 1):
-        state, epoch = jax.device_get(trainer.epoch(state, number))
-        curves.append(epoch)
-        log(folder, "epoch", name, number, epoch._asdict())
-        bar.set_description(name, refresh=False)
-        bar.set_postfix(
-            loss=f"{epoch.train_loss.mean():.3f}", val_acc=f"{100 * epoch.validation_accuracy.mean():.1f}%", refresh=False
-        )
-        bar.update()
-    test = jax.device_get(trainer.test(state))
-    log(folder, "test", name, state.best.epoch, {"test_loss": test.loss, "test_accuracy": test.accuracy})
-    return report.CellResult(
-        name=name,
-        test_accuracy=test.accuracy,
-        best_epoch=np.asarray(state.best.epoch),
-        num_parameters=models.num_parameters(state.params) // training.seeds,
-        seconds=time.perf_counter() - start,
-        train_loss=np.stack([epoch.train_loss for epoch in curves]),
-        validation_accuracy=np.stack([epoch.validation_accuracy for epoch in curves]),
-    )
-
-
-def log(folder: Path, kind: str, cell: str, epoch: int | np.ndarray, values: dict[str, np.ndarray]) -> None:
-    """One line of `metrics.jsonl` for each seed; `epoch` is one number, or one per seed."""
-    seeds = len(next(iter(values.values())))
-    epochs = np.broadcast_to(epoch, seeds)
-    record.append_metrics(
-        folder,
-        [
-            {"kind": kind, "cell": cell, "seed": seed, "epoch": int(epochs[seed])}
-            | {key: float(value[seed]) for key, value in values.items()}
-            for seed in range(seeds)
-        ],
-    )
+def summary(outcome: Outcome) -> str:
+    """What came out, in a line."""
+    means = {key.removeprefix("test_"): value for key, value in outcome.test.items() if key.startswith("test_")}
+    scores = ", ".join(f"{name} {value:.6g}" for name, value in means.items())
+    ended = "had ended before, nothing to do" if outcome.before else f"ended after {outcome.seconds:.0f} s in all"
+    return f"{outcome.folder} {ended}: test {scores}, at epoch {outcome.test['epoch']}"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line's options; a wrong one ends the program with status 2."""
-    default = Training()
-    parser = OneLineParser("experiments.train", __doc__)
-    add_out(parser)
-    add_number(parser, "seeds", default.seeds, 100, "how many seeds are trained at once")
-    add_number(parser, "epochs", default.epochs, 10_000, "passes through the training split")
-    add_number(parser, "hidden", default.hidden_features, 1024, "hidden units of every cell")
+    parser = OneLineParser(MODULE, __doc__)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--config", metavar="NAME", help="the config to train; --list prints them all")
+    which.add_argument("--list", action="store_true", help="print every config's name and what it reproduces, and stop")
+    parser.add_argument(
+        "--set",
+        metavar="FIELD=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="replace values of the config, as in seed=1",
+    )
+    parser.add_argument(
+        "--data-dir", type=Path, default=Path(".cache/data"), help="where prepared data is kept (default: %(default)s)"
+    )
+    parser.add_argument("--source", type=Path, help="your files of the dataset, where it is not prepared yet")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), help="where the run's folder NAME-seedSEED is made (default: %(default)s)"
+    )
     return parser.parse_args(arguments)
 
 

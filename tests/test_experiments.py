@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import metrics, models, report, train, trainer
+from experiments import demo, metrics, models, report, trainer
 from experiments.config import CELLS, Training
 from experiments.tasks import digits
 
@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 def start(*arguments):
-    command = [sys.executable, "-W", "error", "-m", "experiments.train", *arguments]
+    command = [sys.executable, "-W", "error", "-m", "experiments.demo", *arguments]
     # Programs that run for a moment need no optimising.
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
@@ -81,7 +81,7 @@ def test_metrics_hold_every_epoch_and_the_test_at_the_best_one(tiny_run):
 )
 def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys):
     with pytest.raises(SystemExit) as end:
-        sys.exit(train.main(arguments))
+        sys.exit(demo.main(arguments))
     assert end.value.code == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ")

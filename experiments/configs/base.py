@@ -1,0 +1,123 @@
+"""What a run is made of, as plain values: all are written to its `config.json`, and any can be set on the command line."""
+
+import dataclasses
+import inspect
+from typing import NamedTuple
+
+import momentum_rnn_jax as mr
+from momentum_rnn_jax import _checks
+
+# The options that each task has; the sequence length of a dataset is its own.
+TASKS: dict[str, tuple[str, ...]] = {
+    "mnist": ("validation_size",),
+    "permuted_mnist": ("validation_size", "permutation_seed"),
+    "timit": (),
+    "fsdd": (),
+    "adding": ("length", "held_out"),
+    "copying": ("length", "held_out"),
+    "denoise": ("length", "held_out"),
+}
+TASK_OPTIONS = ("length", "held_out", "validation_size", "permutation_seed")
+CELL_OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "forget_bias", "init_scheme", "skew_init")
+OPTIMIZERS = ("rmsprop", "adam")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """One training run.
+
+    Options of a task or a cell that are None have its default; a value that it does not take is refused.
+
+    Args:
+      task: one of `TASKS`.
+      length: T of a synthetic task. held_out: how many sequences its validation split has, and its test split.
+      validation_size, permutation_seed: as in `experiments.datasets.mnist`.
+      cell: a function of `momentum_rnn_jax` that makes one, such as "momentum_lstm"; from mu to skew_init: its arguments.
+      input_scale: the network reads `input_scale · x_t`; the input's bias is not scaled, as it is by a step size.
+      optimizer: "rmsprop" or "adam", of every parameter but the skew-symmetric one of an orthogonal core, which has
+        `skew_optimizer` and `skew_learning_rate`. rmsprop_decay: of both.
+      rebase_every: K of an orthogonal core, in optimiser steps; None for once, before the first (the paper's K = ∞).
+      clip_norm: gradients are clipped to this global norm; None for not at all.
+      epochs, batch_size: how much is trained.
+      steps_per_epoch: minibatches in an epoch; None for as many as the training split fills. A synthetic task needs it.
+      evaluate_every: epochs between two looks at the validation split; the last epoch always has one.
+      seed: decides the initial parameters and the order of the examples.
+
+    Raises:
+      TypeError, ValueError: a value is of the wrong kind or not allowed; the message names it.
+    """
+
+    task: str
+    length: int | None = None
+    held_out: int | None = None
+    validation_size: int | None = None
+    permutation_seed: int | None = None
+
+    cell: str
+    hidden_features: int
+    mu: float | None = None
+    step_size: float | None = None
+    beta: float | None = None
+    eps: float | None = None
+    restart: int | None = None
+    forget_bias: float | None = None
+    init_scheme: str | None = None
+    skew_init: str | None = None
+    input_scale: float = 1.0
+
+    optimizer: str = "rmsprop"
+    learning_rate: float = 1e-3
+    skew_optimizer: str = "rmsprop"
+    skew_learning_rate: float = 1e-4
+    rmsprop_decay: float = 0.9
+    rebase_every: int | None = None
+    clip_norm: float | None = 1.0
+
+    epochs: int = 1
+    batch_size: int = 128
+    steps_per_epoch: int | None = None
+    evaluate_every: int = 1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _checks.choice("task", self.task, TASKS)
+        _checks.choice("optimizer", self.optimizer, OPTIMIZERS)
+        _checks.choice("skew_optimizer", self.skew_optimizer, OPTIMIZERS)
+        for name in ("hidden_features", "epochs", "batch_size", "evaluate_every"):
+            _checks.integer(name, getattr(self, name), low=1)
+        for name in ("steps_per_epoch", "rebase_every", "length", "held_out", "validation_size"):
+            if getattr(self, name) is not None:
+                _checks.integer(name, getattr(self, name), low=1)
+        _checks.integer("seed", self.seed, low=0)
+        _checks.number("rmsprop_decay", self.rmsprop_decay, low=0, high=1)
+        for name in ("learning_rate", "skew_learning_rate", "input_scale", "clip_norm"):
+            if getattr(self, name) is not None:
+                _checks.number(name, getattr(self, name), low=0, low_open=True)
+        for name in TASK_OPTIONS:
+            if getattr(self, name) is not None and name not in TASKS[self.task]:
+                raise ValueError(f"{name} is no option of the task {self.task!r}.")
+        if "length" in TASKS[self.task]:
+            for name in ("length", "held_out", "steps_per_epoch"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"{name} must be given for the task {self.task!r}, which has no end of examples.")
+        cell = self.make_cell()
+        if self.rebase_every is not None and not isinstance(cell.core, mr.Orthogonal):
+            raise ValueError(f"rebase_every is for cells with an orthogonal core, and {self.cell!r} has none.")
+
+    def make_cell(self) -> mr.Cell:
+        """The recurrent cell."""
+        constructor = getattr(mr.named, _checks.choice("cell", self.cell, mr.named.__all__))
+        options = {name: getattr(self, name) for name in CELL_OPTIONS if getattr(self, name) is not None}
+        for name in options:
+            if name not in inspect.signature(constructor).parameters:
+                raise ValueError(f"{name} is no argument of the cell {self.cell!r}.")
+        return constructor(self.hidden_features, **options)
+
+
+class Entry(NamedTuple):
+    """A named config: `reproduces` says which row of which table; `minutes` what it took on `device`, where that was measured."""
+
+    config: Config
+    reproduces: str
+    minutes: float | None = None
+    device: str | None = None

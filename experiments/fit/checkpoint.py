@@ -1,0 +1,126 @@
+"""One file that holds all there is to know of a run: its config, its state, its best parameters and its metrics so far."""
+
+import dataclasses
+import io
+import json
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments import models, parameters
+from experiments.fit import files
+from experiments.fit.errors import RunError
+from experiments.fit.trainer import State
+
+NAME = "checkpoint.npz"
+METRICS = "metrics.jsonl"
+BEST = "best.npz"
+TEXT = "progress"  # beside the arrays, the entry for everything else
+
+
+@dataclasses.dataclass
+class Progress:
+    """What is known of a run besides its arrays; plain values for JSON.
+
+    `config` and `origin` say what is run on which data; `metrics` are the lines of metrics.jsonl; `best` is the line of the best
+    epoch, whose parameters are kept; `seconds` is the time spent in training, evaluation and compilation.
+    """
+
+    config: dict[str, Any]
+    origin: dict[str, Any]
+    metrics: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    best: dict[str, Any] | None = None
+    seconds: float = 0.0
+    finished: bool = False
+
+
+class Saved(NamedTuple):
+    """A checkpoint as it was read: the arrays, by name, find their places once the network is known."""
+
+    path: Path
+    progress: Progress
+    arrays: dict[str, np.ndarray]
+
+
+def save(folder: Path, progress: Progress, state: State, best: models.Params) -> None:
+    """Write the checkpoint, and then the files that are made from it.
+
+    Raises:
+      RunError: one of them cannot be written.
+    """
+    file = io.BytesIO()
+    arrays = parameters.flat({"state": state, "best": best})
+    np.savez(file, **{TEXT: np.array(json.dumps(dataclasses.asdict(progress)))}, **jax.device_get(arrays))
+    files.write(folder / NAME, file.getvalue())
+    write_metrics(folder, progress)
+
+
+def write_metrics(folder: Path, progress: Progress) -> None:
+    """Write `metrics.jsonl` anew."""
+    lines = "".join(json.dumps(line, allow_nan=False) + "\n" for line in progress.metrics)
+    files.write(folder / METRICS, lines.encode())
+
+
+def save_best(folder: Path, best: models.Params) -> None:
+    """Write the best parameters by themselves, under the names of `experiments.parameters`."""
+    file = io.BytesIO()
+    np.savez(file, **jax.device_get(parameters.flat(best)))
+    files.write(folder / BEST, file.getvalue())
+
+
+def read(folder: Path) -> Saved | None:
+    """The checkpoint in a folder, or None if there is no such folder.
+
+    Raises:
+      RunError: the folder holds none, or one that is damaged.
+    """
+    path = folder / NAME
+    try:
+        if not folder.exists():
+            return None
+        if not path.exists():
+            raise RunError(f"{folder} is in the way: it holds no {NAME}; move it, or give another --out")
+        with path.open("rb") as file, np.load(file) as entries:
+            arrays = dict(entries)
+        return Saved(path, Progress(**json.loads(str(arrays.pop(TEXT)))), arrays)
+    except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise _damaged(path, error) from error
+
+
+def restore(saved: Saved, state: State) -> tuple[State, models.Params]:
+    """The state and the best parameters; `state` says which shapes and dtypes they must have.
+
+    Raises:
+      RunError: they have others.
+    """
+    like = {"state": state, "best": state.params}
+    expected = parameters.flat(like)
+    if {name: (a.shape, a.dtype) for name, a in saved.arrays.items()} != {n: (a.shape, a.dtype) for n, a in expected.items()}:
+        raise _damaged(saved.path, ValueError("its arrays are not those of this network"))
+    tree = jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.asarray(saved.arrays[name]) for name in expected])
+    return tree["state"], tree["best"]
+
+
+def check_same(saved: Saved, name: str, there: dict[str, Any], here: dict[str, Any]) -> None:
+    """Refuse to go on with another config, or on other data, than the checkpoint's.
+
+    Raises:
+      RunError: they differ; the message says where.
+    """
+    here = json.loads(json.dumps(here))  # tuples are lists there
+    differ = [key for key in {**there, **here} if there.get(key) != here.get(key)]
+    if differ:
+        key = differ[0]
+        raise RunError(
+            f"{saved.path.parent} holds a run with another {name}: {key} is {there.get(key)!r} there and {here.get(key)!r} here; "
+            "give another --out"
+        )
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return RunError(f"{path} is damaged ({reason}); delete {path.parent} to begin again")

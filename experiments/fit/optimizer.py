@@ -1,0 +1,33 @@
+"""The optimiser: clipping by the global norm, then a rule each for the skew-symmetric parameter, the base and the rest."""
+
+import jax
+import optax
+
+from experiments import models
+from experiments.configs import Config
+
+# What an orthogonal core has; nothing else has parameters of these names. The base moves by rebasing alone.
+GROUPS = {"A": "skew", "base": "fixed"}
+
+
+def make(config: Config) -> optax.GradientTransformation:
+    """The config's optimiser, for the parameters of any network."""
+    groups = {
+        "skew": _one(config.skew_optimizer, config.skew_learning_rate, config.rmsprop_decay),
+        "fixed": optax.set_to_zero(),
+        "rest": _one(config.optimizer, config.learning_rate, config.rmsprop_decay),
+    }
+    grouped = optax.partition(groups, labels)
+    return grouped if config.clip_norm is None else optax.chain(optax.clip_by_global_norm(config.clip_norm), grouped)
+
+
+def labels(params: models.Params) -> models.Params:
+    """The group of each parameter, by its name."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: GROUPS.get(path[-1].key, "rest"), params)
+
+
+def _one(name: str, learning_rate: float, decay: float) -> optax.GradientTransformation:
+    if name == "adam":
+        return optax.adam(learning_rate)
+    # eps behind the root, as in the authors' framework
+    return optax.rmsprop(learning_rate, decay=decay, eps=1e-8, eps_in_sqrt=False)

@@ -1,0 +1,143 @@
+"""What is learnt: data on the device, how a minibatch is taken from it, what the network reads out and how it is scored."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from experiments import datasets
+from experiments.configs import Config
+from experiments.configs.base import TASKS
+from experiments.datasets import Dataset, Split, synthetic
+from experiments.fit import scores
+from experiments.fit.errors import RunError
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What tasks of one kind have alike; the best epoch has the highest accuracy if `by_accuracy`, else the lowest loss."""
+
+    every_step: bool
+    score: scores.Score
+    by_accuracy: bool
+
+
+KINDS = {
+    "classify": Kind(every_step=False, score=scores.classification, by_accuracy=True),
+    "regress": Kind(every_step=True, score=scores.frames, by_accuracy=False),
+    "adding": Kind(every_step=False, score=scores.addition, by_accuracy=False),
+    "copying": Kind(every_step=True, score=scores.recall, by_accuracy=False),
+    "denoise": Kind(every_step=True, score=scores.recall, by_accuracy=False),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A task as a training loop sees it.
+
+    `plan(train, key)` is computed once for each stretch of an epoch, and `batch(train, plan, index)` is its minibatch of that
+    number: both depend on nothing else, so that minibatches are the same wherever a run was interrupted.
+    """
+
+    kind: Kind
+    in_features: int
+    outputs: int
+    steps_per_epoch: int
+    train: Any
+    validation: Split
+    test: Split
+    plan: Callable[[Any, Array], Any]
+    batch: Callable[[Any, Any, Array], Split]
+    origin: dict[str, Any]
+
+
+def load(config: Config, data_dir: Path, source: Path | None) -> Problem:
+    """The task of a config.
+
+    Raises:
+      DataError: the data is missing, damaged or in the wrong place.
+      RunError: an option does not fit the data.
+    """
+    if config.task in SYNTHETIC:
+        if source is not None:
+            raise RunError(f"--source {source}: the task {config.task!r} has no source: it makes its sequences")
+        return generated(config)
+    options = {name: getattr(config, name) for name in TASKS[config.task] if getattr(config, name) is not None}
+    try:
+        return stored(config, datasets.load(config.task, data_dir, source, **options))
+    except ValueError as error:
+        raise RunError(str(error)) from error
+
+
+def stored(config: Config, data: Dataset) -> Problem:
+    """A dataset in memory, in a new order in each epoch; examples that fill no minibatch are left out, others in each."""
+    examples, batch_size = len(data.train.targets), config.batch_size
+    fill = examples // batch_size
+    steps = config.steps_per_epoch or fill
+    if not 1 <= steps <= fill:
+        raise RunError(
+            f"an epoch of {max(steps, 1)} minibatches of {batch_size} needs more than the {examples} examples for training; "
+            "set batch_size or steps_per_epoch"
+        )
+
+    def plan(train: Split, key: Array) -> Array:
+        return jax.random.permutation(key, examples)
+
+    def batch(train: Split, order: Array, index: Array) -> Split:
+        rows = jax.lax.dynamic_slice_in_dim(order, index * batch_size, batch_size)
+        return jax.tree.map(lambda array: array[rows], train)
+
+    return Problem(
+        KINDS[data.info.task],
+        data.train.inputs.shape[-1],
+        data.info.outputs,
+        steps,
+        *(jax.tree.map(jnp.asarray, split) for split in data[:3]),
+        plan,
+        batch,
+        {"name": data.info.name, **data.info.origin},
+    )
+
+
+SYNTHETIC = {"adding": synthetic.adding, "copying": synthetic.copying, "denoise": synthetic.denoise}
+# Both splits belong to the task: every cell and every training seed has the same.
+VALIDATION_SEED, TEST_SEED = 1_000_001, 1_000_002
+
+
+def generated(config: Config) -> Problem:
+    """A synthetic task: new sequences in each minibatch, and fixed ones for validation and testing."""
+    assert config.length is not None  # so says the config
+    assert config.held_out is not None
+    assert config.steps_per_epoch is not None
+    make, length = SYNTHETIC[config.task], config.length
+
+    def held_out(seed: int) -> Split:
+        return Split(*jax.jit(make, static_argnums=(1, 2))(jax.random.key(seed), config.held_out, length))
+
+    def plan(train: tuple[()], key: Array) -> Array:
+        return key
+
+    def batch(train: tuple[()], key: Array, index: Array) -> Split:
+        return Split(*make(jax.random.fold_in(key, index), config.batch_size, length))
+
+    try:
+        validation = held_out(VALIDATION_SEED)
+    except ValueError as error:  # length
+        raise RunError(str(error)) from error
+    outputs = 1 if config.task == "adding" else synthetic.ALPHABET
+    return Problem(
+        KINDS[config.task],
+        validation.inputs.shape[-1],
+        outputs,
+        config.steps_per_epoch,
+        (),
+        validation,
+        held_out(TEST_SEED),
+        plan,
+        batch,
+        {"name": config.task, "validation_seed": VALIDATION_SEED, "test_seed": TEST_SEED},
+    )

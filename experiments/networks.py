@@ -1,0 +1,42 @@
+"""Networks for sequences: a recurrent cell, and a linear map of its last hidden state or of every one."""
+
+import dataclasses
+
+import jax.numpy as jnp
+from jax import Array
+
+import momentum_rnn_jax as mr
+from experiments import models
+from momentum_rnn_jax.cores import affine
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A cell and its head; `every_step` says whether the head reads every hidden state, or the last one.
+
+    Nothing is masked in here: an output depends on no later step, so what stands behind the end of a short sequence changes
+    none of the outputs that count. The loss leaves the others out.
+    """
+
+    cell: mr.Cell
+    in_features: int
+    outputs: int
+    every_step: bool
+    input_scale: float = 1.0
+
+    def init(self, key: Array) -> models.Params:
+        """New parameters, `{"cell": …, "head": {"kernel": (H, outputs), "bias": (outputs,)}}`."""
+        return models.init(self.cell, key, self.in_features, self.outputs)
+
+    def apply(self, params: models.Params, inputs: Array) -> Array:
+        """(batch, time, features) -> (batch, time, outputs), or (batch, outputs) where the last state alone is read."""
+        _, hs = mr.unroll(self.cell, params["cell"], self.input_scale * jnp.swapaxes(inputs, 0, 1))
+        return jnp.swapaxes(affine(params["head"], hs), 0, 1) if self.every_step else affine(params["head"], hs[-1])
+
+    def rebase(self, params: models.Params, *, project: bool = False) -> models.Params:
+        """The same network, the base of its orthogonal core moved to where the matrix is; others are passed on."""
+        core = self.cell.core
+        if not isinstance(core, mr.Orthogonal):
+            return params
+        moved = core.rebase(params["cell"]["core"], project=project)
+        return {**params, "cell": {**params["cell"], "core": moved}}

@@ -1,0 +1,276 @@
+"""`python -m experiments.train`: its list of configs, its options, and every way in which it refuses or ends early."""
+
+import errno
+import json
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from experiments import configs, fit
+from experiments.configs import CONFIGS, base
+from experiments.datasets import load
+from experiments.fit import checkpoint, files, loop
+from tests.train_command import COMMAND, NAME, ROOT, arrays, main, quick, quick_programs, quick_trainer  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+# What the paper's tables show: columns of names, by the sizes that stand in the row.
+TABLES = {
+    1: [f"{task}_{cell}_{size}" for task in ("mnist", "pmnist") for cell in ("lstm", "momentum_lstm") for size in (128, 256)]
+    + [f"{task}_{cell}_lstm_256" for task in ("mnist", "pmnist") for cell in ("adam", "rmsprop", "scheduled_restart")],
+    2: [f"timit_{cell}_{size}" for cell in ("lstm", "momentum_lstm") for size in (84, 120, 158)]
+    + [f"timit_{cell}_lstm_158" for cell in ("adam", "rmsprop", "scheduled_restart")],
+    4: [f"pmnist_{cell}_{size}" for cell in ("dtriv", "momentum_dtriv") for size in (170, 360, 512)]
+    + [f"pmnist_{cell}_dtriv_512" for cell in ("adam", "rmsprop", "scheduled_restart")],
+    5: [f"timit_{cell}_{size}" for cell in ("dtriv", "momentum_dtriv") for size in (224, 322)],
+}
+
+
+def test_the_list_has_every_config_and_every_row(capsys, tmp_path):
+    assert main(tmp_path, "--list") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(CONFIGS)
+    for table, names in TABLES.items():
+        rows = [line.split()[0] for line in lines if f" Table {table}, " in line and " on TIMIT" not in line]
+        assert sorted(rows) == sorted(names)
+    for name in TABLES[2] + TABLES[5]:
+        assert CONFIGS[name.replace("timit", "fsdd")].config == configs.override(CONFIGS[name].config, ["task=fsdd"])
+    assert not any("minutes" in line for line in lines)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_is_what_its_name_says(name):
+    config = CONFIGS[name].config
+    assert config.cell in name or "_control_" in name
+    assert name.startswith({"permuted_mnist": "pmnist"}.get(config.task, config.task))
+    assert config.length or name.endswith(f"_{config.hidden_features}")
+
+
+def test_controls_match_what_momentum_does_to_a_constant_input():
+    momentum = CONFIGS["fsdd_momentum_lstm_158"].config
+    gain = momentum.step_size / (1 - momentum.mu)
+    control = CONFIGS["fsdd_control_gain_and_forget_bias_158"].config
+    assert control.input_scale == pytest.approx(gain)
+    assert 2 * control.forget_bias == pytest.approx((1 + gain) * momentum.forget_bias)
+    assert CONFIGS["fsdd_control_step_size_158"].config.input_scale == momentum.step_size
+
+
+REFUSALS = {
+    "an unknown config": (["--config", "mnist"], "no config is called 'mnist'; --list prints them all"),
+    "an unknown field": (["--config", NAME, "--set", "hiden=3"], "--set hiden=3: no field 'hiden'; the fields are task, "),
+    "no value": (["--config", NAME, "--set", "seed"], "--set takes field=value, got 'seed'"),
+    "no whole number": (["--config", NAME, "--set", "seed=1.5"], "--set seed=1.5: must be a whole number\n"),
+    "no number": (["--config", NAME, "--set", "clip_norm=x"], "--set clip_norm=x: must be a number or none\n"),
+    "infinity": (["--config", NAME, "--set", "learning_rate=inf"], "--set learning_rate=inf: must be a number\n"),
+    "none where none may be": (["--config", NAME, "--set", "seed=none"], "--set seed=none: must be a whole number\n"),
+    "out of range": (["--config", NAME, "--set", "mu=1"], "--set mu=1: mu must be in [0, 1), got 1.0"),
+    "no epoch": (["--config", NAME, "--set", "epochs=0"], "epochs must be an integer of at least 1, got 0"),
+    "not of this cell": (["--config", "mnist_lstm_128", "--set", "mu=0.1"], "mu is no argument of the cell 'lstm'"),
+    "not of this task": (["--config", "mnist_lstm_128", "--set", "length=3"], "length is no option of the task 'mnist'"),
+    "no orthogonal core": (["--config", NAME, "--set", "rebase_every=3"], "rebase_every is for cells with an orthogonal core"),
+    "no steps": (["--config", NAME, "--set", "steps_per_epoch=none"], "steps_per_epoch must be given for the task 'adding'"),
+    "a source for nothing": (["--config", NAME, "--source", "x"], "--source x: the task 'adding' has no source"),
+    "too short": (["--config", NAME, "--set", "length=1"], "length must be an integer of at least 2, got 1"),
+    "a batch too large": (["--config", "fsdd_lstm_84"], "needs more than the 9 examples for training; set batch_size"),
+    "neither config nor list": ([], "one of the arguments --config --list is required"),
+    "an unknown option": (["--config", NAME, "--epochs", "3"], "unrecognized arguments: --epochs 3"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_a_wrong_command_is_one_line_and_status_2(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(fit, "Trainer", None)  # it never comes to that
+    assert_refused(main(tmp_path / "out", *arguments), capsys, message)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def assert_refused(status, capsys, message, expected=2):
+    printed = capsys.readouterr()
+    last = printed.err.splitlines(keepends=True)[-1]
+    assert status == expected, printed.err
+    assert message in last
+    assert last.startswith("error: ")
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+def test_a_word_may_be_set_and_the_last_value_counts():
+    config = configs.override(configs.get(NAME), ["cell=lstm", "mu=none", "step_size=none", "seed=1", "seed=2"])
+    assert (config.cell, config.mu, config.seed) == ("lstm", None, 2)
+    assert config.make_cell().core.hidden_features == 128
+
+
+def test_missing_data_is_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(fit.problem.datasets, "load", load)  # the real one
+    arguments = ["--config", "fsdd_lstm_84", "--data-dir", str(tmp_path / "data"), "--source", str(tmp_path / "no")]
+    assert_refused(main(tmp_path / "out", *arguments), capsys, f"{tmp_path / 'no'} does not exist")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_unwritable_folder_is_one_line(capsys):
+    assert_refused(main(ROOT / "README.md", *COMMAND), capsys, f"--out {ROOT / 'README.md'}: nothing can be written there")
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory):
+    """The folder of a run that nothing disturbed."""
+    out = tmp_path_factory.mktemp("ended")
+    with quick_programs():
+        assert main(out, *COMMAND) == 0
+    return out / f"{NAME}-seed0"
+
+
+def assert_same_end(folder, ended):
+    assert (folder / "metrics.jsonl").read_bytes() == (ended / "metrics.jsonl").read_bytes()
+    assert arrays(folder) == arrays(ended)
+    assert (folder / "best.npz").read_bytes() == (ended / "best.npz").read_bytes()
+    assert {path.name for path in folder.iterdir()} == {"checkpoint.npz", "metrics.jsonl", "best.npz", "config.json"}
+
+
+def test_a_run_fills_its_folder(ended):
+    lines = [json.loads(line) for line in (ended / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["kind"], line.get("step")) for line in lines] == [("epoch", 4), ("epoch", 8), ("epoch", 12), ("test", None)]
+    config = json.loads((ended / "config.json").read_text())
+    assert config["training"] == {**base.dataclasses.asdict(configs.get(NAME)), **config["training"]}
+    assert config["training"]["epochs"] == 3
+    assert config["cells"]["momentum_lstm"]["drive"] == {"class": "Momentum", "mu": 0.6, "step_size": 0.6}
+    assert config["task"]["name"] == "adding"
+    best = min(lines[:-1], key=lambda line: line["validation_loss"])
+    assert lines[-1]["epoch"] == best["epoch"]
+    with np.load(ended / "best.npz") as params:
+        assert params["cell/input/kernel"].shape == (2, 16)
+
+
+def test_a_run_that_ended_says_so_and_does_nothing(ended, capsys):
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in ended.iterdir() if path.name != "metrics.jsonl"}
+    assert main(ended.parent, *COMMAND) == 0
+    printed = capsys.readouterr()
+    assert "had ended before, nothing to do: test accuracy" in printed.out
+    assert printed.err == ""
+    assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before}
+
+
+def test_another_config_in_the_folder_is_refused(ended, capsys):
+    before = arrays(ended)
+    status = main(ended.parent, *COMMAND, "mu=0.25")
+    assert_refused(status, capsys, "holds a run with another config: mu is 0.6 there and 0.25 here; give another --out")
+    assert arrays(ended) == before
+
+
+def stop(advance, monkeypatch, step, number):
+    """A signal comes during that step."""
+
+    def signalled(state, until):
+        state = advance(state, until)
+        if int(state.step) == step:
+            os.kill(os.getpid(), number)
+        return state
+
+    monkeypatch.setattr(trainer(), "advance", signalled)
+
+
+def trainer():
+    return quick_trainer(configs.override(configs.get(NAME), COMMAND[3:]))
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "step"), [(signal.SIGTERM, 143, 6), (signal.SIGINT, 130, 4), (signal.SIGTERM, 143, 1)]
+)
+def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(number, status, step, ended, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)  # one step at a time
+    with monkeypatch.context() as during:
+        stop(trainer().advance, during, step, number)
+        handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+        ended_by = main(tmp_path, *COMMAND)
+        assert handlers == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
+    name = signal.Signals(number).name
+    folder = tmp_path / f"{NAME}-seed0"
+    assert_refused(ended_by, capsys, f"{name} after step {step}; the same command goes on from {folder}", expected=status)
+    assert main(tmp_path, *COMMAND) == 0
+    assert_same_end(folder, ended)
+
+
+def test_a_signal_before_the_first_step_ends_the_command(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(fit.problem, "load", lambda *arguments: os.kill(os.getpid(), signal.SIGINT))
+    assert_refused(main(tmp_path, *COMMAND), capsys, "stopped before the first step", expected=130)
+    assert not list(tmp_path.iterdir())
+
+
+def fill_disk(monkeypatch, after):
+    """From the given write on, the disk is full."""
+    sync, count = os.fsync, [0]
+
+    def full(descriptor):
+        count[0] += 1
+        if count[0] > after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", full)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 4, 9])
+def test_a_full_disk_is_one_line_and_loses_nothing(after, ended, tmp_path, capsys, monkeypatch):
+    with monkeypatch.context() as during:
+        fill_disk(during, after)
+        status = main(tmp_path, *COMMAND)
+    assert_refused(status, capsys, "No space left on device")
+    assert not list(tmp_path.rglob("*.new"))
+    folder = tmp_path / f"{NAME}-seed0"
+    assert folder.exists() == (after >= 2)  # the first checkpoint and empty metrics
+    assert main(tmp_path, *COMMAND) == 0
+    assert_same_end(folder, ended)
+
+
+DAMAGE = {
+    "truncated": lambda content: content[:-100],
+    "empty": lambda content: b"",
+    "a changed byte": lambda content: content[: len(content) // 2] + b"\xff\x00\xff" + content[len(content) // 2 + 3 :],
+    "something else": lambda content: b"<html>",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_checkpoint_is_one_line(damage, ended, tmp_path, capsys):
+    folder = tmp_path / ended.name
+    folder.mkdir()
+    (folder / "checkpoint.npz").write_bytes(damage((ended / "checkpoint.npz").read_bytes()))
+    assert_refused(main(tmp_path, *COMMAND), capsys, f"{folder / 'checkpoint.npz'} is damaged")
+    assert [path.name for path in folder.iterdir()] == ["checkpoint.npz"]
+
+
+def test_a_checkpoint_of_other_arrays_is_damaged(ended):
+    saved = checkpoint.read(ended)
+    saved.arrays["state/step"] = saved.arrays["state/step"].astype(np.int64)
+    with pytest.raises(fit.RunError, match="is damaged"):
+        checkpoint.restore(saved, trainer().template())
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
+    folder = tmp_path / f"{NAME}-seed0"
+    folder.mkdir()
+    (folder / "letter.txt").write_text("mine")
+    assert_refused(main(tmp_path, *COMMAND), capsys, f"{folder} is in the way: it holds no checkpoint.npz")
+    assert [path.name for path in folder.iterdir()] == ["letter.txt"]
+
+
+def test_other_data_is_refused(ended, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)
+    with monkeypatch.context() as during:
+        stop(trainer().advance, during, 1, signal.SIGTERM)
+        main(tmp_path, *COMMAND)
+    capsys.readouterr()
+    origin = {**trainer().problem.origin, "test_seed": 7}
+    monkeypatch.setattr(trainer(), "problem", base.dataclasses.replace(trainer().problem, origin=origin))
+    assert_refused(main(tmp_path, *COMMAND), capsys, "a run with another source of data: test_seed is 1000002 there and 7 here")
+
+
+def test_a_run_that_diverges_stops_with_status_1(tmp_path, capsys):
+    status = main(tmp_path, *COMMAND, "learning_rate=1e30")
+    path = tmp_path / f"{NAME}-seed0" / "checkpoint.npz"
+    message = f"of {NAME} is NaN or infinite at step 2; the last good checkpoint is {path} (step 0)"
+    assert_refused(status, capsys, message, expected=1)
+    assert (path.parent / "metrics.jsonl").read_text() == ""

@@ -1,0 +1,94 @@
+"""What the tests of `python -m experiments.train` share: tiny stand-ins for datasets, a tiny config, the command itself."""
+
+import contextlib
+import functools
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from experiments import configs, fit, train
+from experiments.datasets import Dataset, Info, Split
+from experiments.fit import problem, trainer
+
+ROOT = pathlib.Path(__file__).parent.parent
+TINY = ("hidden_features=4", "epochs=2", "batch_size=4", "steps_per_epoch=2")
+TINY_SYNTHETIC = (*TINY, "length=3", "held_out=5")
+NAME = "adding_momentum_lstm"
+COMMAND = ("--config", NAME, "--set", *TINY_SYNTHETIC, "epochs=3", "steps_per_epoch=4")
+
+
+def tiny(name):
+    """A named config of a size that trains in no time."""
+    config = configs.get(name)
+    return configs.override(config, TINY if config.length is None else TINY_SYNTHETIC)
+
+
+def stand_in(name, *paths, **options):
+    """Random data of a dataset's kind, in the place of `datasets.load`."""
+    random = np.random.default_rng(0)
+
+    def images(examples):
+        return Split(random.uniform(size=(examples, 6, 1)).astype(np.float32), random.integers(0, 10, examples).astype(np.int32))
+
+    def speech(examples):
+        frames = random.normal(size=(examples, 6, 129)).astype(np.float32)
+        return Split(frames[:, :-1], frames[:, 1:], random.integers(1, 6, examples).astype(np.int32))
+
+    if "mnist" in name:
+        return Dataset(images(9), images(5), images(5), Info(name, "classify", 10, {"source": "random"}))
+    return Dataset(speech(9), speech(5), speech(5), Info(name, "regress", 129, {"source": "random"}))
+
+
+@functools.cache
+def quick_trainer(config):
+    """Compiled once for all tests, and as quickly as can be."""
+    return trainer.Trainer(config, problem.load(config, pathlib.Path(), None))
+
+
+@contextlib.contextmanager
+def quick_programs():
+    """Tiny data, shared compiled programs, and optax's optimisers, which rely on JAX's standard promotion."""
+    with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
+        patch.setattr(problem.datasets, "load", stand_in)
+        patch.setattr(trainer, "COMPILER_OPTIONS", {"xla_backend_optimization_level": 0})
+        patch.setattr(fit, "Trainer", lambda config, loaded: quick_trainer(config))
+        yield
+
+
+@pytest.fixture
+def quick():
+    with quick_programs():
+        yield
+
+
+def main(out, *arguments):
+    """The command in this process: its exit status."""
+    try:
+        return train.main([*arguments, "--out", str(out)])
+    except SystemExit as end:
+        return end.code
+
+
+def process(out, cache, *arguments):
+    """The command in a process of its own; all of them share their compiled programs."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+    environment = {
+        **os.environ,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": flags,
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    command = [sys.executable, "-W", "error", "-m", "experiments.train", *arguments, "--out", str(out)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def arrays(folder):
+    """The arrays of a run's checkpoint, as bytes."""
+    with np.load(folder / "checkpoint.npz") as file:
+        return {name: file[name].tobytes() for name in file.files if name != "progress"}
