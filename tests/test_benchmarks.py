@@ -382,7 +382,7 @@ def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys, wi
     [
         (["--suite", "gpu"], "--suite gpu needs a CUDA GPU that JAX can use"),
         (["--precision", "tf32"], "--precision tf32 is for a GPU; JAX runs on cpu here"),
-        (["--only", "jax-cudnn-lstm"], "--only jax-cudnn-lstm: it is cuDNN's, and JAX runs on no GPU here"),
+        (["--only", "jax-cudnn-lstm"], "--only jax-cudnn-lstm: it is cuDNN's, and JAX runs on no NVIDIA GPU here"),
     ],
 )
 def test_what_needs_a_gpu_is_refused_without(arguments, message, capsys):
