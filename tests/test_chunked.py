@@ -24,6 +24,7 @@ def small(name):
 def test_forward_mode_and_second_derivatives_equal_those_of_stepwise(float64, monkeypatch, name, remat):
     c, params, xs, state, weights = small(name)
     monkeypatch.setattr(chunked, "ROWS", 2)  # two chunks
+    monkeypatch.setattr(chunked, "DRIVE_ROWS", 2)
     monkeypatch.setattr(chunked, "STORED_BYTES", 0)
     lengths, resets = jnp.array([3]), jnp.zeros((4, 1), bool).at[1].set(True)
 

@@ -78,6 +78,7 @@ def test_chunked_equals_stepwise_in_values_and_all_gradients(float64, monkeypatc
     c = CELLS[name]
     params, xs, state, weights = problem(c, time=6)
     monkeypatch.setattr(chunked, "ROWS", 3 * xs.shape[1])
+    monkeypatch.setattr(chunked, "DRIVE_ROWS", 3 * xs.shape[1])
     monkeypatch.setattr(chunked, "STORED_BYTES", 0)
     monkeypatch.setattr(chunked, "FEW_FEATURES", 8 if in_step else 0)
     plan = chunked.choose(c, xs.shape, xs.dtype, remat)
