@@ -1,5 +1,6 @@
 """The analysis of gradients: against `jax.jacfwd` of composed maps, finite differences, and what is known in closed form."""
 
+import dataclasses
 import json
 import math
 import re
@@ -238,7 +239,9 @@ def test_a_compiled_batch_is_a_loop_over_its_sequences(float64, name):
     xs = jnp.asarray(np.random.default_rng(3).normal(size=(3, T, FEATURES)))
 
     def flow(cell, params, xs):
-        return analysis.gradient_flow(cell, params, xs, loss_fn=lambda hs: jnp.sum(hs[-1] ** 2))
+        report = analysis.gradient_flow(cell, params, xs, loss_fn=lambda hs: jnp.sum(hs[-1] ** 2))
+        # A decomposition finds singular values to rounding of the largest, not each to rounding of its own.
+        return dataclasses.replace(report, singular_spectrum=10**report.singular_spectrum)
 
     batch, one = jax.jit(jax.vmap(flow, in_axes=(None, None, 0)))(cell, params, xs), jax.jit(flow)
     for i in range(3):
@@ -333,7 +336,7 @@ class TestMomentum:
         full = analysis.step_jacobians(cell, params, xs, state, "full")
         block = analysis.step_jacobians(cell, params, xs, state, "core")
         n = block.shape[-1]
-        np.testing.assert_array_equal(full[:, :n, :n], block)
+        np.testing.assert_allclose(full[:, :n, :n], block, rtol=1e-13, atol=1e-16)
         assert np.abs(full[:, :n, n:]).min(axis=0).any()
         np.testing.assert_array_equal(full[:, n:, :n], 0)
         np.testing.assert_allclose(
