@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 import momentum_rnn_jax as mr
+from momentum_rnn_jax.cores import affine
 
 Params = dict[str, Any]
 
@@ -26,7 +27,7 @@ def apply(cell: mr.Cell, params: Params, inputs: Array) -> Array:
 
 def logits(params: Params, h: Array) -> Array:
     """The head: last hidden states (batch, H) -> (batch, classes)."""
-    return h @ params["head"]["kernel"] + params["head"]["bias"][jnp.newaxis]
+    return affine(params["head"], h)
 
 
 def num_parameters(params: Params) -> int:

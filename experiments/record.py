@@ -8,6 +8,7 @@ import math
 import os
 import platform
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,17 @@ def create_folder(out: Path, task: str) -> Path:
             number += 1
         else:
             return folder
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder if need be, and a file in it that vanishes: before what takes minutes.
+
+    Raises:
+      OSError: nothing can be written there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def write_config(folder: Path, command: str, task: dict[str, Any], training: Any, cells: dict[str, mr.Cell]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
+from experiments import record
 from experiments.datasets.common import DataError
 
 tfds.disable_progress_bar()  # otherwise two bars for every split, in the midst of a run's own
@@ -142,8 +143,6 @@ def _write(builder: Builder) -> None:
 def _check_writable(data_dir: Path) -> None:
     """Before a source is read, which can take minutes."""
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=data_dir):
-            pass
+        record.check_writable(data_dir)
     except OSError as error:
         raise DataError(f"The data directory {data_dir} cannot be written: {error.strerror}.") from error

@@ -2,10 +2,10 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from experiments import record
 from experiments.fit.errors import RunError
 
 
@@ -52,8 +52,6 @@ def check_writable(folder: Path) -> None:
       RunError: nothing can be written there.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        record.check_writable(folder)
     except OSError as error:
         raise RunError(f"--out {folder}: nothing can be written there: {error.strerror}") from error
