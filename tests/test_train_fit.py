@@ -13,7 +13,7 @@ import momentum_rnn_jax as mr
 from experiments import networks
 from experiments.configs import CONFIGS
 from experiments.datasets import Split
-from experiments.fit import loop, optimizer, problem, scores, trainer
+from experiments.fit import loop, optimizer, problem, scores, steps
 from tests.train_command import TINY, TINY_SYNTHETIC, main, quick, quick_trainer, stand_in, tiny  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -52,9 +52,10 @@ def test_every_config_builds_and_its_step_can_be_traced():
         same = dataclasses.replace(config, task="adding", length=3, held_out=5, permutation_seed=None, **numbers)
         if (kind, same) not in traced:
             traced.add((kind, same))
-            run = trainer.Trainer(config, problem.load(config, None, None))
-            start = run.template()
-            assert jax.eval_shape(run._steps, start, np.int32(1), run.problem.train) == start, name
+            run = steps.Steps(config, problem.load(config, None, None))
+            key = jax.random.key(0)
+            start = jax.eval_shape(run.initial, key)
+            assert jax.eval_shape(run.advance, start, np.int32(1), run.problem.train, key) == start, name
     assert len(traced) > 30
 
 

@@ -4,6 +4,8 @@ import dataclasses
 import inspect
 from typing import NamedTuple
 
+from jax import Array
+
 import momentum_rnn_jax as mr
 from momentum_rnn_jax import _checks
 
@@ -104,14 +106,14 @@ class Config:
         if self.rebase_every is not None and not isinstance(cell.core, mr.Orthogonal):
             raise ValueError(f"rebase_every is for cells with an orthogonal core, and {self.cell!r} has none.")
 
-    def make_cell(self) -> mr.Cell:
-        """The recurrent cell."""
+    def make_cell(self, **hyper_parameters: Array) -> mr.Cell:
+        """The recurrent cell, with these in the place of its own, if there are any."""
         constructor = getattr(mr.named, _checks.choice("cell", self.cell, mr.named.__all__))
         options = {name: getattr(self, name) for name in CELL_OPTIONS if getattr(self, name) is not None}
         for name in options:
             if name not in inspect.signature(constructor).parameters:
                 raise ValueError(f"{name} is no argument of the cell {self.cell!r}.")
-        return constructor(self.hidden_features, **options)
+        return constructor(self.hidden_features, **{**options, **hyper_parameters})
 
 
 class Entry(NamedTuple):

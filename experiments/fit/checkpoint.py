@@ -14,7 +14,7 @@ import numpy as np
 from experiments import models, parameters
 from experiments.fit import files
 from experiments.fit.errors import RunError
-from experiments.fit.trainer import State
+from experiments.fit.steps import State
 
 NAME = "checkpoint.npz"
 METRICS = "metrics.jsonl"

@@ -15,7 +15,8 @@ from experiments.fit import checkpoint
 from experiments.fit.checkpoint import Progress
 from experiments.fit.errors import DivergedError, StoppedError
 from experiments.fit.signals import Signals
-from experiments.fit.trainer import State, Trainer
+from experiments.fit.steps import State
+from experiments.fit.trainer import Trainer
 
 CALL_SECONDS = 1.0  # between two looks at signals, and at the bar
 SAVE_SECONDS = 60.0  # within an epoch; after each it is saved anyway
