@@ -44,18 +44,18 @@ def test_the_list_has_every_config_and_every_row(capsys, tmp_path):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_config_is_what_its_name_says(name):
     config = CONFIGS[name].config
-    assert config.cell in name or "_control_" in name
-    assert name.startswith({"permuted_mnist": "pmnist"}.get(config.task, config.task))
+    assert config.cell in name or name.startswith("ablation_controls_")
+    assert name.removeprefix("ablation_controls_").startswith({"permuted_mnist": "pmnist"}.get(config.task, config.task))
     assert config.length or name.endswith(f"_{config.hidden_features}")
 
 
 def test_controls_match_what_momentum_does_to_a_constant_input():
     momentum = CONFIGS["fsdd_momentum_lstm_158"].config
     gain = momentum.step_size / (1 - momentum.mu)
-    control = CONFIGS["fsdd_control_gain_and_forget_bias_158"].config
+    control = CONFIGS["ablation_controls_fsdd_gain_and_forget_bias_158"].config
     assert control.input_scale == pytest.approx(gain)
     assert 2 * control.forget_bias == pytest.approx((1 + gain) * momentum.forget_bias)
-    assert CONFIGS["fsdd_control_step_size_158"].config.input_scale == momentum.step_size
+    assert CONFIGS["ablation_controls_fsdd_step_size_158"].config.input_scale == momentum.step_size
 
 
 REFUSALS = {

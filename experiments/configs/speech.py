@@ -63,7 +63,7 @@ CONTROLS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def entries() -> dict[str, Entry]:
-    """`timit_…` and `fsdd_…`, by name."""
+    """`timit_…`, `fsdd_…`, and `ablation_controls_…` of both, by name."""
     table = {}
     for task, of in (("timit", "TIMIT"), ("fsdd", "as on TIMIT, on the Free Spoken Digits")):
         for cell, options in LSTM_CELLS.items():
@@ -77,5 +77,5 @@ def entries() -> dict[str, Entry]:
         for name, (what, options) in CONTROLS.items():
             control = {"forget_bias": FORGET_BIAS, **options, **LSTM}
             config = Config(task=task, hidden_features=CONTROL_SIZE, **control)
-            table[f"{task}_control_{name}_{CONTROL_SIZE}"] = Entry(config, f"control for Table 2: {what}")
+            table[f"ablation_controls_{task}_{name}_{CONTROL_SIZE}"] = Entry(config, f"control for Table 2: {what}")
     return table
