@@ -1,7 +1,7 @@
-"""The matrix products of a training step and hardly anything else, as XLA runs them here: `python -m benchmarks.floor`.
+"""The recurrent products of a training step and hardly anything else, as XLA runs them here: `python -m benchmarks.floor`.
 
 An LSTM's training step has a product at every step of time forwards, one backwards, and the weights' gradient, for which whole
-chunks of steps are multiplied. Each is timed alone, in a `jax.lax.scan` that hands its result on, so that XLA can neither
+chunks of steps are multiplied; the products of the projection, which do not go step by step, are left out. Each is timed alone, in a `jax.lax.scan` that hands its result on, so that XLA can neither
 move it out of the loop nor run two at once.
 """
 
@@ -16,7 +16,7 @@ from benchmarks.problem import Shape
 from benchmarks.settings import Settings
 from benchmarks.suites import SHAPES
 from benchmarks.timing import interleaved
-from momentum_rnn_jax.chunked import choose
+from momentum_rnn_jax.plan import choose
 
 GATES = 4
 XLA_OPTIONS: dict[str, dict[str, str | bool]] = {"XLA's choice": {}, "Eigen": {"xla_cpu_experimental_ynn_fusion_type": ""}}

@@ -57,7 +57,7 @@ def sizes(name: str, value: Any, min_ndim: int = 0) -> tuple[int, ...]:
 def choice(name: str, value: Any, allowed: Iterable[str]) -> str:
     """One of the allowed strings."""
     allowed = tuple(allowed)
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}.")
     return value
 
@@ -116,7 +116,7 @@ def mask(name: str, value: Any, shape: tuple[int, ...]) -> None:
 
 def lengths(name: str, value: Any, shape: tuple[int, ...], longest: int) -> None:
     """An integer array of exactly this shape, with values from 0 to `longest`."""
-    is_array = isinstance(value, np.ndarray | jax.Array)
+    is_array = isinstance(value, np.ndarray | np.generic | jax.Array)
     if not is_array or not jnp.issubdtype(value.dtype, jnp.integer) or value.shape != shape:
         raise ValueError(f"{name} must be an integer array of shape {shape}, got {describe(value)}.")
     if isinstance(value, jax.core.Tracer):

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import ad, batching, mlir, partial_eval
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 Function = Callable[..., Sequence[Array]]
 
@@ -103,15 +104,23 @@ def _batch(args: Sequence[Array], dims: Sequence[Any], *, jaxpr: Any, transpose:
     n = num_residuals
     residuals = [_to_front(arg, dim) for arg, dim in zip(args[:n], dims[:n], strict=True)]
     # The cotangent of an unmapped argument is a sum over the map; broadcasting it first leaves that sum to JAX.
+    spread = next(jax.typeof(arg).sharding.spec[dim] for arg, dim in zip(args, dims, strict=True) if dim is not None)
     linear = [
-        jnp.broadcast_to(arg, (size, *arg.shape)) if dim is None else _to_front(arg, dim)
-        for arg, dim in zip(args[n:], dims[n:], strict=True)
+        _repeated(arg, size, spread) if dim is None else _to_front(arg, dim) for arg, dim in zip(args[n:], dims[n:], strict=True)
     ]
     axes = [None if dim is None else 0 for dim in dims[:n]]
     mapped = jax.vmap(jaxpr_as_fun(jaxpr), in_axes=(*axes, *[0] * len(linear)))
     mapped_transpose = jax.vmap(transpose, in_axes=(*axes, *[0] * len(jaxpr.out_avals)))
     out = _bind(mapped, mapped_transpose, residuals, linear)
     return out, [0] * len(out)
+
+
+def _repeated(arg: Array, size: int, spread: Any) -> Array:
+    """With an axis in front, which explicit sharding spreads over the mesh as the mapped arguments' is."""
+    here = jax.typeof(arg).sharding
+    explicit = AxisType.Explicit in here.mesh.axis_types
+    sharding = NamedSharding(here.mesh, PartitionSpec(spread, *here.spec)) if explicit else None
+    return jnp.broadcast_to(arg, (size, *arg.shape), out_sharding=sharding)
 
 
 def _to_front(arg: Array, dim: int | None) -> Array:

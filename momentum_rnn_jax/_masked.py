@@ -11,8 +11,8 @@ from jax import Array
 class Masks(NamedTuple):
     """`resets`: where an example begins anew before the step; `valid`: where the step counts. Each (time, batch…), or None."""
 
-    resets: Array | None
-    valid: Array | None
+    resets: Array | None = None
+    valid: Array | None = None
 
 
 def scan(

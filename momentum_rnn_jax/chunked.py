@@ -1,8 +1,7 @@
-"""The exact fast path: a sequence in chunks that fit the cache, with the backward pass written by hand.
+"""The core in chunks that fit the cache, with the backward pass written by hand.
 
-The drive never sees h, so everything in front of the core is computed for many time steps at once. A linear drive acts on the F
-inputs instead of the G·H gates, before the sequence starts, and leaves a plain cell. Any other drive runs chunk by chunk, behind
-one product for the projection. Only `h_{t-1} @ kernel` and the element-wise rest of the core go step by step.
+The projection, and a drive behind it, run for a chunk of time steps at once. Only `h_{t-1} @ kernel` and the element-wise rest of
+the core go step by step.
 
 Backwards likewise: the pre-activations of a chunk come from one product with the stored states, the steps carry the gradient
 through the element-wise part and `kernel`ᵀ, and the gradient of every kernel is one product per chunk. A chunk is small enough to
@@ -13,7 +12,6 @@ stay in cache, and large enough for such products to be fast.
 
 import dataclasses
 import functools
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -22,88 +20,21 @@ import numpy as np
 from jax import Array
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from momentum_rnn_jax import _masked, cudnn
+from momentum_rnn_jax import _masked
 from momentum_rnn_jax._dtypes import at_least_float32
 from momentum_rnn_jax._linear import linear_call
 from momentum_rnn_jax._masked import Masks
-from momentum_rnn_jax.cell import Cell, CellState, Params
-from momentum_rnn_jax.cores import KernelCore, LSTMState, affine
-from momentum_rnn_jax.drives import Drive, Identity, IdentityState, Momentum, Nesterov
-
-ROWS = 2048  # of a chunk's products: time steps times batch
-DRIVE_ROWS, DRIVE_STEPS = 512, 16  # likewise, at most, with a drive on the gates: it then runs as straight code, which XLA fuses
-STORED_BYTES = 1 << 26  # up to here, pre-activations are kept for the backward pass rather than computed again
-FEW_FEATURES = 8  # up to here, the projection is part of every step's product
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """How a sequence is run.
-
-    `chunk`: time steps at once. `filter_inputs`: the drive acts on the inputs, in front of the projection. `joint`: the gates are
-    one product of states and inputs with `[kernel; input kernel; bias]`; `in_step`: at every step, and not only backwards.
-    `keep`: what the forward pass leaves for the backward pass,
-    "gates" (states and pre-activations), "states", or "boundaries" (the states between chunks).
-    """
-
-    chunk: int
-    filter_inputs: bool
-    joint: bool
-    in_step: bool
-    keep: str
-
-
-def choose(cell: Cell, xs_shape: tuple[int, ...], dtype: Any, remat: str | int) -> Plan:
-    """The plan for a sequence of the shape (time, batch…, F)."""
-    time, batch, features = xs_shape[0], math.prod(xs_shape[1:-1]), xs_shape[-1]
-    core = _kernel_core(cell)
-    gates = core.drive_features
-    filter_inputs = (
-        type(cell.drive) in (Momentum, Nesterov)  # a subclass may do anything with its velocity
-        and all(jnp.ndim(leaf) == 0 for leaf in jax.tree.leaves(cell.drive))
-        and features + 2 < gates
-        and at_least_float32(dtype) == dtype
-    )
-    joint = core.additive and (filter_inputs or type(cell.drive) is Identity)
-    in_step = joint and features <= FEW_FEATURES
-    if isinstance(remat, int):
-        return Plan(min(remat, time), filter_inputs, joint, in_step, "boundaries")
-    behind = not filter_inputs and type(cell.drive) is not Identity
-    wanted = max(1, min(time, (DRIVE_ROWS if behind else ROWS) // max(1, batch), DRIVE_STEPS if behind else time))
-    divisors = [n for n in range(wanted, wanted // 2, -1) if time % n == 0]
-    chunk = divisors[0] if divisors else wanted
-    small = time * batch * gates * jnp.dtype(dtype).itemsize <= STORED_BYTES
-    return Plan(chunk, filter_inputs, joint, in_step, "gates" if small or remat == "none" else "states")
-
-
-def describe(cell: Cell, xs_shape: tuple[int, ...], dtype: Any, remat: str | int) -> str:
-    """The plan in words."""
-    plan, time = choose(cell, xs_shape, dtype, remat), xs_shape[0]
-    rest = f" and {time % plan.chunk}" if time % plan.chunk else ""
-    where = "the drive acts on the gates, behind the projection"
-    if plan.filter_inputs:
-        where = f"the drive acts on the input features ({xs_shape[-1]}), in front of the projection"
-    elif isinstance(cell.drive, Identity):
-        where = "no drive acts in front or behind of the projection"
-    in_step = ", which is part of every step's product" if plan.in_step else ""
-    backward = {
-        "gates": "gets the states and pre-activations of every step",
-        "states": "gets the states of every step and computes the pre-activations again",
-        "boundaries": "gets the states between chunks and computes all else again",
-    }[plan.keep]
-    return f"{time // plan.chunk} x {plan.chunk} steps{rest}; {where}{in_step}; the backward pass {backward}"
-
-
-def _kernel_core(cell: Cell) -> KernelCore:
-    assert isinstance(cell.core, KernelCore)
-    return cell.core
+from momentum_rnn_jax.cell import CellState
+from momentum_rnn_jax.cores import KernelCore, affine
+from momentum_rnn_jax.drives import Drive, Identity
+from momentum_rnn_jax.plan import DRIVE_STEPS, Plan
 
 
 class Inputs(NamedTuple):
     """What is scanned over time: inputs (time, batch…, F), how much is left of an initial velocity (…, 1) or None, masks."""
 
     x: Array
-    p: Any
+    p: Array | None
     masks: Masks
 
 
@@ -113,125 +44,23 @@ class Weights(NamedTuple):
     drive: Drive
     input: Array
     core: dict[str, Array]
-    velocity: Any
+    velocity: Array | None
 
 
 def run(
-    plan: Plan, cell: Cell, ready: Params, xs: Array, state: CellState | None, start: CellState, masks: Masks, on_cudnn: bool
+    plan: Plan, core: KernelCore, weights: Weights, inputs: Inputs, state: CellState, drive_start: Any
 ) -> tuple[CellState, Array]:
-    """`unroll` for a `Cell` with a `KernelCore`, on arguments that fit; without a state it begins at the start."""
-    fresh, state = state is None, start if state is None else state
-    if (masks.resets is not None or on_cudnn) and not fresh:
-        # A reset must forget an initial velocity even where that is not finite, which `p v_0` with p = 0 does not; and cuDNN has
-        # no place for `p v_0`.
-        joint = plan.joint and not plan.filter_inputs
-        plan = dataclasses.replace(plan, filter_inputs=False, joint=joint, in_step=plan.in_step and joint)
-    given = (cell.drive, ready, xs, state, start, masks)
-    drive, ready, xs, state, start, masks = _on_each_device(jax.tree.map(jnp.asarray, given))
-    run_core = _run_on_cudnn if on_cudnn else _run_in_pieces
-    weights, bias = ready["input"]["kernel"], ready["input"].get("bias")
-    if bias is not None:  # a row of the kernel, for an input of one: its gradient is then part of a product too
-        weights = jnp.concatenate([weights, bias[jnp.newaxis]])
-        xs = jnp.concatenate([xs, jnp.ones_like(xs[..., :1])], axis=-1)
-    if not plan.filter_inputs:
-        return run_core(
-            plan,
-            _kernel_core(cell),
-            Weights(drive, weights, ready["core"], None),
-            Inputs(xs, None, masks),
-            state,
-            start.drive,
-        )
-    drive_state, xs, p = _filter(drive, state.drive, start.drive, xs, masks)
-    final, hs = run_core(
-        plan,
-        _kernel_core(cell),
-        Weights(Identity(), weights, ready["core"], None if fresh else state.drive.velocity),
-        Inputs(xs, None if fresh else p, masks),
-        CellState(IdentityState(), state.core),
-        IdentityState(),
-    )
-    last = drive_state.velocity
-    velocity = last[..., :-1] @ weights
-    if not fresh:
-        velocity = velocity + last[..., -1:] * state.drive.velocity
-    return CellState(drive_state._replace(velocity=velocity), final.core), hs
-
-
-def _on_each_device(tree: Any) -> Any:
-    """Inside `shard_map`, what all devices share becomes each device's own, before the hand-written backward pass sees it."""
-
-    def axes(leaf: Array) -> frozenset[Any]:
-        return jax.typeof(leaf).manual_axis_type.varying
-
-    every = frozenset().union(*map(axes, jax.tree.leaves(tree)))
-    return jax.tree.map(
-        lambda leaf: jax.lax.pcast(leaf, tuple(every - axes(leaf)), to="varying") if every - axes(leaf) else leaf, tree
-    )
-
-
-def _filter(drive: Any, state: Any, start: Any, xs: Array, masks: Masks) -> tuple[Any, Array, Array]:
-    """A linear drive on the inputs: `drive(x W) = drive(x) W + p v_0`, with p what it makes of a velocity of 1 and no input.
-
-    Returns the final state, whose velocity is that of `(x, p)`, the filtered inputs, and p.
-    """
-    zeros = jnp.zeros_like(xs[..., :1])
-    first = jnp.concatenate([jnp.zeros_like(xs[0]), zeros[0] + 1], axis=-1)
-    final, filtered = _masked.scan(
-        drive.update,
-        state._replace(velocity=first),
-        jnp.concatenate([xs, zeros], axis=-1),
-        start._replace(velocity=jnp.zeros_like(first)),
-        masks,
-    )
-    return final, filtered[..., :-1], filtered[..., -1:]
-
-
-def _run_in_pieces(
-    plan: Plan, core: KernelCore, weights: Weights, inputs: Inputs, state: CellState, start: Any
-) -> tuple[CellState, Array]:
-    """The chunks, and then what is left of the sequence as a shorter chunk."""
+    """A sequence: the chunks, and then what is left of it as a shorter chunk."""
     time = inputs.x.shape[0]
     whole = time // plan.chunk * plan.chunk
+    pieces = [(slice(0, whole), plan.chunk)] + ([(slice(whole, None), time - whole)] if whole < time else [])
     outputs = []
-    for part, chunk in ((slice(0, whole), plan.chunk), (slice(whole, None), time - whole)):
-        if part.start < time and chunk:
-            piece = jax.tree.map(lambda leaf, part=part: leaf[part], inputs)
-            state, hs = _run(dataclasses.replace(plan, chunk=chunk), core, (weights, piece, state, start))
-            outputs.append(hs)
+    for part, chunk in pieces:
+        piece = jax.tree.map(lambda leaf, part=part: leaf[part], inputs)
+        state, hs = _run(dataclasses.replace(plan, chunk=chunk), core, (weights, piece, state, drive_start))
+        outputs.append(hs)
     hs = outputs[0] if len(outputs) == 1 else jnp.concatenate(outputs)
     return state, hs if inputs.masks.valid is None else _masked.select(inputs.masks.valid, hs, jnp.zeros_like(hs))
-
-
-@dataclasses.dataclass(frozen=True)
-class _LSTM:
-    """What cuDNN computes, by the chunks."""
-
-    plan: Plan
-    core: KernelCore
-
-    def __call__(self, args: cudnn.Arguments) -> cudnn.Outputs:
-        weights = Weights(Identity(), args.input, {"kernel": args.kernel, "bias": args.bias}, None)
-        inputs = Inputs(args.x, None, Masks(None, None))
-        state = CellState(IdentityState(), LSTMState(args.c, args.h))
-        final, hs = _run_in_pieces(self.plan, self.core, weights, inputs, state, IdentityState())
-        return cudnn.Outputs(hs, final.core.h, final.core.c)
-
-
-def _run_on_cudnn(
-    plan: Plan, core: KernelCore, weights: Weights, inputs: Inputs, state: CellState, start: Any
-) -> tuple[CellState, Array]:
-    """The drive where it is not in the inputs already, and then cuDNN's LSTM over its d, which needs no projection any more."""
-    x, kernel, drive = inputs.x, weights.input, state.drive
-    if type(weights.drive) is not Identity:
-        drive, x = _drive(weights.drive, drive, _project(weights, inputs), start, inputs.masks)
-        kernel = jnp.eye(x.shape[-1], dtype=x.dtype)
-    batch = x.shape[1:-1]
-    h, c = (leaf.reshape(-1, leaf.shape[-1]) for leaf in (state.core.h, state.core.c))
-    args = cudnn.Arguments(x.reshape(x.shape[0], -1, x.shape[-1]), h, c, kernel, weights.core["kernel"], weights.core["bias"])
-    hs, h, c = cudnn.lstm(_LSTM(plan, core), args)
-    h, c = (leaf.reshape(*batch, leaf.shape[-1]) for leaf in (h, c))
-    return CellState(drive, LSTMState(c, h)), hs.reshape(hs.shape[0], *batch, hs.shape[-1])
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -265,12 +94,12 @@ class Kept(NamedTuple):
 @functools.partial(jax.jit, static_argnums=(0, 1, 3), inline=True)  # outside of a user's jit, compiled once a shape
 def _forward(plan: Plan, core: KernelCore, args: Any, keep: str) -> tuple[CellState, Array, Kept]:
     """The final state, the outputs, and what the backward pass needs."""
-    weights, inputs, state, start = args
+    weights, inputs, state, drive_start = args
 
     def chunk(state: CellState, inputs: Inputs) -> tuple[CellState, Kept]:
         drive, d = state.drive, None
         if not plan.in_step:
-            drive, d = _drive(weights.drive, state.drive, _project(weights, inputs), start, inputs.masks)
+            drive, d = apply_drive(weights.drive, state.drive, project(weights, inputs), drive_start, inputs.masks)
         last, (states, pre) = _core(core, weights, state.core, inputs, d, keep)
         return CellState(drive, last), Kept(state.drive, state.core if keep == "boundaries" else None, states, pre)
 
@@ -284,16 +113,22 @@ def _forward(plan: Plan, core: KernelCore, args: Any, keep: str) -> tuple[CellSt
     return final, hs, kept
 
 
-def _project(weights: Weights, inputs: Inputs) -> Array:
+def project(weights: Weights, inputs: Inputs) -> Array:
     """The projected inputs of a chunk, and what is left of the initial velocity: (chunk, batch…, G·H)."""
-    us = inputs.x @ weights.input
-    return us if inputs.p is None else us + inputs.p * weights.velocity[jnp.newaxis]
+    return _add_velocity(inputs.x @ weights.input, inputs.p, weights)
 
 
-def _drive(drive: Drive, state: Any, us: Array, start: Any, masks: Masks) -> tuple[Any, Array]:
+def _add_velocity(us: Array, p: Array | None, weights: Weights) -> Array:
+    """What is left of the initial velocity; with an axis of time or without."""
+    if p is None or weights.velocity is None:
+        return us
+    return us + p * weights.velocity.reshape((1,) * (p.ndim - weights.velocity.ndim) + weights.velocity.shape)
+
+
+def apply_drive(drive: Drive, state: Any, us: Array, start: Any, masks: Masks) -> tuple[Any, Array]:
     """The drive over a chunk: its state after it, and d."""
-    if not jax.tree.leaves(state):
-        return drive.unroll(state, us)
+    if type(drive) is Identity:  # a subclass may do anything
+        return state, us
     return _masked.scan(drive.step, state, us, start, masks, unroll=len(us) if len(us) <= DRIVE_STEPS else 1)
 
 
@@ -304,14 +139,14 @@ def _core(core: KernelCore, weights: Weights, state: Any, inputs: Inputs, d: Arr
     """
     start = jax.tree.map(jnp.zeros_like, state)
     others = _others(weights.core)
-    joint = jnp.concatenate([weights.core["kernel"], weights.input]) if d is None else None
+    joint_kernel = jnp.concatenate([weights.core["kernel"], weights.input]) if d is None else None
     source = inputs.x if d is None else d
 
     def pre_activations(state: Any, now: Array, p: Array | None) -> tuple[Array, ...]:
-        if joint is None:
+        if joint_kernel is None:
             return core.pre_activations(affine(weights.core, state.h), now)
-        z = affine(dict(weights.core, kernel=joint), jnp.concatenate([state.h, now], axis=-1))
-        return (z if p is None else z + p * weights.velocity,)
+        z = affine(dict(weights.core, kernel=joint_kernel), jnp.concatenate([state.h, now], axis=-1))
+        return (_add_velocity(z, p, weights),)
 
     def step(carry: tuple[Any, Array], step_inputs: Any) -> tuple[Any, Any]:
         state, now = carry
@@ -338,16 +173,15 @@ def _before(
         _, (states, pre) = _core(core, weights, kept.first, inputs, d, "gates")
     states = jax.tree.map(lambda one, all: jnp.concatenate([one[jnp.newaxis], all[:-1]]), kept.first, states)
     before = _masked.enter(states, jax.tree.map(jnp.zeros_like, states), inputs.masks)
-    features = None
+    joint_inputs = None
     if plan.joint:
         ones = [jnp.ones_like(before.h[..., :1])] if "bias" in weights.core else []
-        features = jnp.concatenate([before.h, inputs.x, *ones], axis=-1)
-    if plan.keep == "states" and features is not None:
-        z = features @ _joint_kernel(weights)
-        pre = (z if inputs.p is None else z + inputs.p * weights.velocity[jnp.newaxis],)
+        joint_inputs = jnp.concatenate([before.h, inputs.x, *ones], axis=-1)
+    if plan.keep == "states" and joint_inputs is not None:
+        pre = (_add_velocity(joint_inputs @ _joint_kernel(weights), inputs.p, weights),)
     elif plan.keep == "states":
         pre = core.pre_activations(affine(weights.core, before.h), d)
-    return before, pre, features
+    return before, pre, joint_inputs
 
 
 def _joint_kernel(weights: Weights) -> Array:
@@ -357,7 +191,7 @@ def _joint_kernel(weights: Weights) -> Array:
 
 def _tangent(plan: Plan, core: KernelCore, args: Any, kept: Kept, moves: Any) -> tuple[Any, Array]:
     """The derivative along `moves`: of the final state's floating-point leaves and of the outputs."""
-    weights, inputs, _, start = args
+    weights, inputs, _, drive_start = args
     dweights, dinputs, dstate = moves
     update, kernel, others = _update_of(core), weights.core["kernel"], _others(weights.core)
     dbias = dweights.core.get("bias")
@@ -365,11 +199,11 @@ def _tangent(plan: Plan, core: KernelCore, args: Any, kept: Kept, moves: Any) ->
     def chunk(dstate: CellState, chunk_inputs: Any) -> tuple[CellState, Array]:
         inputs, dinputs, kept = chunk_inputs
         us, dus = jax.jvp(
-            lambda input, velocity, x, p: _project(weights._replace(input=input, velocity=velocity), Inputs(x, p, inputs.masks)),
+            lambda input, velocity, x, p: project(weights._replace(input=input, velocity=velocity), Inputs(x, p, inputs.masks)),
             (weights.input, weights.velocity, inputs.x, inputs.p),
             (dweights.input, dweights.velocity, dinputs.x, dinputs.p),
         )
-        drive, floats = _drive_of(start, inputs.masks, (weights.drive, kept.drive, us))
+        drive, floats = _drive_of(drive_start, inputs.masks, (weights.drive, kept.drive, us))
         (_, d), (ddrive, dd) = jax.jvp(drive, (floats,), ((dweights.drive, dstate.drive, dus),))
         before, pre, _ = _before(plan, core, weights, inputs, kept, d)
         da = before.h @ dweights.core["kernel"]
@@ -393,7 +227,7 @@ def _tangent(plan: Plan, core: KernelCore, args: Any, kept: Kept, moves: Any) ->
 
 def _transpose(plan: Plan, core: KernelCore, args: Any, kept: Kept, dfinal: Any, dhs: Array) -> Any:
     """The transpose of `_tangent`: back-propagation through time."""
-    weights, inputs, _, start = args
+    weights, inputs, _, drive_start = args
     update, others = _update_of(core), _others(weights.core)
     backwards = weights.core["kernel"].T
     floats_of_inputs = _floats(inputs)
@@ -401,9 +235,9 @@ def _transpose(plan: Plan, core: KernelCore, args: Any, kept: Kept, dfinal: Any,
     def chunk(carry: Any, chunk_inputs: Any) -> tuple[Any, Any]:
         inputs, dhs, kept = chunk_inputs
         dstate, total = carry
-        drive, floats = _drive_of(start, inputs.masks, (weights.drive, kept.drive, _project(weights, inputs)))
+        drive, floats = _drive_of(drive_start, inputs.masks, (weights.drive, kept.drive, project(weights, inputs)))
         (_, d), pull_drive = jax.vjp(drive, floats)
-        before, pre, features = _before(plan, core, weights, inputs, kept, d)
+        before, pre, joint_inputs = _before(plan, core, weights, inputs, kept, d)
 
         def step(carry: Any, step_inputs: Any) -> tuple[Any, Any]:
             before, pre, dh, masks = step_inputs
@@ -422,17 +256,17 @@ def _transpose(plan: Plan, core: KernelCore, args: Any, kept: Kept, dfinal: Any,
         (dcore, dothers), dpre = jax.lax.scan(step, (dstate.core, zeros), (before, pre, dhs, inputs.masks), reverse=True)
         da, dd = dpre[0], dpre[-1]
         ddrive_weights, ddrive, dus = pull_drive((dstate.drive, dd))[0]
-        ones = jnp.ones_like(before.h[..., :1])
-        if features is None:
+        if joint_inputs is None:
+            ones = jnp.ones_like(before.h[..., :1])
             dinput, dcore_weights = _outer(inputs.x, dus), {"kernel": _outer(before.h, da)}
             dcore_weights |= {"bias": _outer(ones, da)[0]} if "bias" in weights.core else {}
         else:
             H, F = weights.core["kernel"].shape[0], weights.input.shape[0]
-            joint = _outer(features, da)
-            dinput, dcore_weights = joint[H : H + F], {"kernel": joint[:H]}
-            dcore_weights |= {"bias": joint[-1]} if "bias" in weights.core else {}
+            joint_gradient = _outer(joint_inputs, da)
+            dinput, dcore_weights = joint_gradient[H : H + F], {"kernel": joint_gradient[:H]}
+            dcore_weights |= {"bias": joint_gradient[-1]} if "bias" in weights.core else {}
         dvelocity = dp = None
-        if inputs.p is not None:
+        if inputs.p is not None and weights.velocity is not None:
             dvelocity = (inputs.p * dus).sum(0)
             dp = (weights.velocity[jnp.newaxis] * dus).sum(-1, keepdims=True)
         dweights = Weights(ddrive_weights, dinput, dcore_weights | dothers, dvelocity)
@@ -459,14 +293,14 @@ def _outer(a: Array, b: Array) -> Array:
     return jax.lax.dot_general(a, b, ((axes, axes), ((), ())), preferred_element_type=wide, out_sharding=everywhere)
 
 
-def _drive_of(start: Any, masks: Masks, given: Any) -> tuple[Any, Any]:
-    """`_drive` as a function of the floating-point leaves of `(drive, state, us)`, and these leaves."""
+def _drive_of(drive_start: Any, masks: Masks, given: Any) -> tuple[Any, Any]:
+    """`apply_drive` as a function of the floating-point leaves of `(drive, state, us)`, and these leaves."""
 
     def run(floats: Any) -> tuple[Any, Array]:
         drive, state, us = jax.tree.map(
             lambda leaf, value: leaf if value is None else value, given, floats, is_leaf=lambda x: x is None
         )
-        state, d = _drive(drive, state, us, start, masks)
+        state, d = apply_drive(drive, state, us, drive_start, masks)
         return _floats(state), d
 
     return run, _floats(given)

@@ -70,8 +70,9 @@ class Core(abc.ABC):
 class KernelCore(Core):
     """A core that recurs through one product, `a_t = h_{t-1} @ kernel + bias`; the rest of its step is element-wise.
 
-    That is what `unroll`'s fast path needs to know. Its state is a named tuple with the entry `h`, zeros at the start, and `h` is
-    its output. A subclass defines `update`, and says by `additive` whether `a_t` and `d_t` enter by their sum alone.
+    That is what `unroll`'s fast path needs to know. Its state is a named tuple of floating-point arrays with the entry `h`, zeros
+    at the start, and `h` is its output. A subclass defines `update`, and says by `additive` whether `a_t` and `d_t` enter by
+    their sum alone.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> @mr.pytree_dataclass

@@ -87,9 +87,6 @@ class Identity(Drive):
     def update(self, state: IdentityState, u: Array) -> tuple[IdentityState, Array]:
         return state, u
 
-    def unroll(self, state: IdentityState, us: Array) -> tuple[IdentityState, Array]:
-        return state, us
-
 
 class VelocityRecurrence(Drive):
     """The linear recurrence that momentum and Nesterov share: `v_t = a_t v_{t-1} + b_t u_t`, `d_t = v_t`, `v_0 = 0`."""

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from momentum_rnn_jax import _checks, _masked, chunked, cudnn
+from momentum_rnn_jax import _checks, _masked, cudnn, fast, plan
 from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
 from momentum_rnn_jax.cores import KernelCore
@@ -43,8 +43,8 @@ def unroll(
         "chunked": the projection and the drive for many time steps at once, the core's product and element-wise part step by
         step, and a backward pass written by hand. Forward mode, second derivatives and `vmap` work all the same.
         "cudnn": NVIDIA's LSTM behind the drive, in float32, without lengths, resets and `shard_map`. Forward mode, second
-        derivatives and `vmap` work too, by what "chunked" does; for those, ask for that, which keeps more for its backward
-        pass. It is one call to the library, which several devices cannot share.
+        derivatives and `vmap` run the chunks; ask for "chunked" where these matter, which keeps more for its backward pass. It
+        is one call to the library, which several devices cannot share.
         "auto": "cudnn" where it can run and there is one device, else "chunked" where it exists, else "stepwise".
       seq_lengths: (...), integers from 0 to time: how many steps of each example count. Outputs after them are zero, the final
         state is the one after them, and what the inputs hold there, NaN included, changes nothing, gradients neither.
@@ -92,21 +92,24 @@ def unroll(
     start = cell.start(ready, batch_shape)
     if state is not None:
         cell.check_state(ready, state, batch_shape)
+        state = jax.tree.map(jnp.asarray, state)
     if xs.shape[0]:
+        # Zeros made from a product are spread over the devices as xs and the weights together.
         like = [cell.project(ready, xs[0])[..., 0], *(mask[0] for mask in (resets, valid) if mask is not None)]
-        start, state = _varying_like(like, start), _varying_like(like, state)
+        start, state = _spread_like(like, start), _spread_like(like, state)
     masks = Masks(resets, valid)
-    if isinstance(cell, Cell) and method != "stepwise" and not _why_stepwise(cell) and xs.shape[0]:
-        plan = chunked.choose(cell, xs.shape, xs.dtype, remat)
-        on_cudnn = _on_cudnn(cell, method, xs, remat, masked=masks != Masks(None, None))
-        return chunked.run(plan, cell, ready, xs, state, start, masks, on_cudnn)
+    if isinstance(cell, Cell) and not _why_not_fast(cell, method, xs.shape[0]):
+        on_cudnn = _on_cudnn(cell, method, xs, remat, masked=resets is not None or valid is not None)
+        return fast.run(cell, ready, xs, state, start, masks, remat, on_cudnn)
     return _masked.scan(lambda state, x: cell.advance(ready, state, x), start if state is None else state, xs, start, masks)
 
 
 def explain(
     cell: RecurrentCell, params: Params, xs: Array, method: str = "auto", *, dtype: Any = None, remat: str | int = "auto"
 ) -> str:
-    """How `unroll` runs this cell over inputs of this shape, in a sentence.
+    """How `unroll` runs this cell over inputs of this shape, from the start, in a sentence.
+
+    With a state to go on from and `resets`, a drive that would act on the inputs stays behind the projection.
 
     Args:
       As in `unroll`; `xs` may be a `jax.ShapeDtypeStruct`.
@@ -121,15 +124,14 @@ def explain(
     """
     remat = _check_how(cell, method, dtype, remat)
     xs = jax.eval_shape(lambda params, xs: cell.check_inputs(params, xs, "xs", min_ndim=2), params, xs)
-    why = "that is the method asked for" if method == "stepwise" else _why_stepwise(cell)
-    why = why or ("there are no steps" if xs.shape[0] == 0 else "")
+    why = _why_not_fast(cell, method, xs.shape[0])
     if why or not isinstance(cell, Cell):
         return f"stepwise: {why}."
     computed = jax.ShapeDtypeStruct(xs.shape, xs.dtype if dtype is None else jnp.dtype(dtype))
     if _on_cudnn(cell, method, computed, remat, masked=False):
         otherwise = "; with seq_lengths or resets, chunked" if method == "auto" else ""
         return f"cudnn: NVIDIA's LSTM behind the projection and the drive{otherwise}."
-    return f"chunked: {chunked.describe(cell, computed.shape, computed.dtype, remat)}."
+    return f"chunked: {plan.describe(cell, computed.shape, computed.dtype, remat)}."
 
 
 def _check_how(cell: RecurrentCell, method: str, dtype: Any, remat: str | int) -> str | int:
@@ -163,6 +165,13 @@ def _on_cudnn(cell: Cell, method: str, xs: Any, remat: str | int, *, masked: boo
     return not why and (method == "cudnn" or jax.device_count() == 1)
 
 
+def _why_not_fast(cell: RecurrentCell, method: str, time: int) -> str:
+    """Why a sequence is run stepwise, or nothing."""
+    if method == "stepwise":
+        return "that is the method asked for"
+    return _why_stepwise(cell) or ("" if time else "there are no steps")
+
+
 def _why_stepwise(cell: RecurrentCell) -> str:
     """Why a cell has no fast path, or nothing: it must be made of what the fast path knows, and not change how that steps."""
     if cell.why_stepwise or not isinstance(cell, Cell):
@@ -170,7 +179,7 @@ def _why_stepwise(cell: RecurrentCell) -> str:
     if not isinstance(cell.core, KernelCore):
         return f"its core, {type(cell.core).__name__}, is no KernelCore"
     for part, base, names in (
-        (cell, Cell, ("advance", "project")),
+        (cell, Cell, ("advance", "project", "start")),
         (cell.core, KernelCore, ("step", "pre_activations")),
         (cell.drive, Drive, ("step",)),
     ):
@@ -179,10 +188,12 @@ def _why_stepwise(cell: RecurrentCell) -> str:
                 return f"{type(part).__name__} has a `{name}` of its own"
     if any(leaf is cell.drive for leaf in jax.tree.leaves(cell.drive)):
         return f"its drive, {type(cell.drive).__name__}, is no pytree (see pytree_dataclass)"
+    if jax.tree.leaves(cell.core):
+        return f"its core, {type(cell.core).__name__}, is no pytree without leaves (see pytree_dataclass)"
     return ""
 
 
-def _varying_like(arrays: list[Array], state: Any) -> Any:
+def _spread_like(arrays: list[Array], state: Any) -> Any:
     """A state that is spread over devices as the arrays, of the batch's shape, are; a scan under sharding demands it."""
 
     def spread(leaf: Array) -> Array:

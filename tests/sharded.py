@@ -72,6 +72,21 @@ def check_shard_map_over_seeds(name, cell):
     close(f"{name} shard_map over seeds", jax.jit(split)(params, xs), run(params, xs))
 
 
+def check_gradients_of_seeds(name, cell):
+    """Each device has a seed of its own, and the inputs are on all."""
+
+    @jax.jit
+    def run(params, xs):
+        return jax.vmap(jax.grad(lambda params: jnp.sum(mr.unroll(cell, params, xs)[1] ** 2)))(params)
+
+    params = jax.jit(jax.vmap(lambda key: cell.init(key, F)))(jax.random.split(jax.random.key(2), 8))
+    xs = jax.random.normal(jax.random.key(1), (TIME, BATCH, F))
+    expected = run(params, xs)
+    for kind, put in meshes(AxisType.Auto, AxisType.Explicit):
+        split = jax.tree.map(lambda leaf, put=put: put(leaf, "data"), params)
+        close(f"{name} gradients of seeds {kind}", run(split, xs), expected)
+
+
 def check_nnx():
     """The layer's gradients and outputs with lengths, resets, backwards, from a given carry."""
 
@@ -100,6 +115,7 @@ def main():
     check_axes("momentum_dtriv", dtriv, AxisType.Explicit)
     check_shard_map_over_the_batch("scheduled_restart_lstm", lstm)
     check_shard_map_over_seeds("momentum_dtriv", dtriv)
+    check_gradients_of_seeds("momentum_lstm", mr.momentum_lstm(H))
     check_nnx()
 
 

@@ -2,13 +2,14 @@
 
 import functools
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import chunked, cudnn
+from momentum_rnn_jax import cudnn, plan
 from tests.registry import CELLS, assert_close, problem
 
 CELL_NAMES = ["momentum-lstm", "adam-gru", "scheduled_restart-orthogonal"]
@@ -23,9 +24,9 @@ def small(name):
 @pytest.mark.parametrize(("name", "remat"), list(zip(CELL_NAMES, ("auto", 2, "none"), strict=True)))
 def test_forward_mode_and_second_derivatives_equal_those_of_stepwise(float64, monkeypatch, name, remat):
     c, params, xs, state, weights = small(name)
-    monkeypatch.setattr(chunked, "ROWS", 2)  # two chunks
-    monkeypatch.setattr(chunked, "DRIVE_ROWS", 2)
-    monkeypatch.setattr(chunked, "STORED_BYTES", 0)
+    monkeypatch.setattr(plan, "ROWS", 2)  # two chunks
+    monkeypatch.setattr(plan, "DRIVE_ROWS", 2)
+    monkeypatch.setattr(plan, "STORED_BYTES", 0)
     lengths, resets = jnp.array([3]), jnp.zeros((4, 1), bool).at[1].set(True)
 
     def loss(kernel, method):
@@ -134,6 +135,17 @@ def test_a_batch_of_nobody(float64):
         assert not any(leaf.any() for leaf in jax.tree.leaves(gradient))
 
 
+def test_resets_may_be_numpys_and_parameters_another_mapping():
+    c = mr.momentum_lstm(4)
+    params, xs, resets = c.init(jax.random.key(0), 3), jnp.ones((5, 2, 3)), np.arange(10).reshape(5, 2) == 4
+    assert_close(mr.unroll(c, params, xs, resets=resets), mr.unroll(c, params, xs, resets=jnp.asarray(resets)), 0)
+
+    def gradient(params):
+        return jax.grad(lambda params: jnp.sum(mr.unroll(c, params, xs, method="chunked")[1]))(params)
+
+    assert_close(flax.core.unfreeze(gradient(flax.core.freeze(params))), gradient(params), 0)
+
+
 def test_a_reset_forgets_a_velocity_that_is_not_finite():
     c = mr.momentum_lstm(4)
     params, xs = c.init(jax.random.key(0), 3), jnp.ones((5, 2, 3))
@@ -156,10 +168,27 @@ def subclasses():
             return new._replace(second_moment=jnp.maximum(new.second_moment, state.second_moment)), d
 
     @mr.pytree_dataclass
+    class Halved(mr.Identity):
+        def update(self, state, u):
+            return state, u / 2
+
+    @mr.pytree_dataclass
     class Zoneout(mr.LSTM):
         def step(self, ready, state, d):
             new, h = super().step(ready, state, d)
             return new._replace(h=0.5 * (state.h + h)), 0.5 * (state.h + h)
+
+    @mr.pytree_dataclass
+    class Leaky(mr.Elman):
+        slope: float = 0.1
+
+        def update(self, ready, state, *pre):
+            return mr.HiddenState(jnp.where(pre[0] > 0, pre[0], self.slope * pre[0]))
+
+    @mr.pytree_dataclass
+    class Started(mr.Cell):
+        def start(self, ready, batch_shape):
+            return jax.tree.map(lambda leaf: leaf + 1, super().start(ready, batch_shape))
 
     @mr.pytree_dataclass
     class Doubled(mr.Cell):
@@ -169,12 +198,15 @@ def subclasses():
     return {
         "drive": (mr.Cell(mr.LSTM(4), Clipped()), "chunked: "),
         "nonlinear drive": (mr.Cell(mr.LSTM(4), Largest(eps=0.1)), "chunked: "),
+        "stateless drive": (mr.Cell(mr.LSTM(4), Halved()), "chunked: 1 x 6 steps; the drive acts on the gates"),
         "core": (mr.Cell(Zoneout(4), mr.Momentum()), "stepwise: Zoneout has a `step` of its own."),
+        "core with a leaf": (mr.Cell(Leaky(4), mr.Momentum()), "stepwise: its core, Leaky, is no pytree without leaves"),
+        "start": (Started(mr.LSTM(4), mr.Momentum()), "stepwise: Started has a `start` of its own."),
         "cell": (Doubled(mr.LSTM(4), mr.Momentum()), "stepwise: Doubled has a `project` of its own."),
     }
 
 
-@pytest.mark.parametrize("what", ["drive", "nonlinear drive", "core", "cell"])
+@pytest.mark.parametrize("what", ["drive", "nonlinear drive", "stateless drive", "core", "core with a leaf", "start", "cell"])
 def test_a_subclass_is_not_taken_for_its_base(float64, what):
     c, explanation = subclasses()[what]
     params, xs = c.init(jax.random.key(0), 3), 3 * jax.random.normal(jax.random.key(1), (6, 2, 3))

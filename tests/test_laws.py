@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import chunked, named
+from momentum_rnn_jax import named, plan
 from tests.registry import CELLS, CORES, DRIVES, HIDDEN, assert_close, problem, split_floats
 
 every_cell = pytest.mark.parametrize("name", CELLS)
@@ -77,12 +77,12 @@ def test_chunked_equals_stepwise_in_values_and_all_gradients(float64, monkeypatc
     remat, in_step = way
     c = CELLS[name]
     params, xs, state, weights = problem(c, time=6)
-    monkeypatch.setattr(chunked, "ROWS", 3 * xs.shape[1])
-    monkeypatch.setattr(chunked, "DRIVE_ROWS", 3 * xs.shape[1])
-    monkeypatch.setattr(chunked, "STORED_BYTES", 0)
-    monkeypatch.setattr(chunked, "FEW_FEATURES", 8 if in_step else 0)
-    plan = chunked.choose(c, xs.shape, xs.dtype, remat)
-    assert (plan.chunk, plan.keep) == (3, {"auto": "states", "none": "gates", 3: "boundaries"}[remat])
+    monkeypatch.setattr(plan, "ROWS", 3 * xs.shape[1])
+    monkeypatch.setattr(plan, "DRIVE_ROWS", 3 * xs.shape[1])
+    monkeypatch.setattr(plan, "STORED_BYTES", 0)
+    monkeypatch.setattr(plan, "FEW_FEATURES", 8 if in_step else 0)
+    chosen = plan.choose(c, xs.shape, xs.dtype, remat)
+    assert (chosen.chunk, chosen.keep) == (3, {"auto": "states", "none": "gates", 3: "boundaries"}[remat])
     floats, combine = split_floats((c, params, xs, state))
     run = jax.value_and_grad(weighted_output, has_aux=True)
     reference = run(floats, combine, weights, "stepwise", "auto")

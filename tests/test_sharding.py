@@ -19,4 +19,4 @@ def test_meshes_of_automatic_and_explicit_axes_and_shard_map():
         env={**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
     )
     assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.count("ok") == 7
+    assert result.stdout.count("ok") == 9

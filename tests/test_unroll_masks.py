@@ -34,15 +34,21 @@ def test_lengths_equal_each_example_cut_to_its_length(float64, name):
             assert_close(jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], final), alone, 1e-12)
 
 
+from_a_state = pytest.mark.parametrize("from_a_state", [True, False])
+
+
 @every_cell
-def test_packed_episodes_equal_themselves_run_alone(float64, name):
+@from_a_state
+def test_packed_episodes_equal_themselves_run_alone(float64, name, from_a_state):
     c = CELLS[name]
     params, xs, state, _ = problem(c)
+    if not from_a_state:
+        state = c.initial_state(params, xs.shape[1:2])
     resets = jnp.zeros(xs.shape[:2], bool).at[3, 0].set(True).at[0, 1].set(True).at[5, 1].set(True)
     episodes = [(0, 0, 3, True), (0, 3, 7, False), (1, 0, 5, False), (1, 5, 7, False), (2, 0, 7, True)]
     run = jax.jit(functools.partial(mr.unroll, c), static_argnames="method")
     for method in methods(c):
-        final, hs = run(params, xs, state, method=method, resets=resets)
+        final, hs = run(params, xs, state if from_a_state else None, method=method, resets=resets)
         for example, start, stop, carries_on in episodes:
             row = jax.tree.map(lambda leaf, i=example: leaf[i : i + 1], state)
             piece = xs[start:stop, example : example + 1]
@@ -53,9 +59,11 @@ def test_packed_episodes_equal_themselves_run_alone(float64, name):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if not CELLS[name].why_stepwise])
-def test_chunked_equals_stepwise_with_both_in_all_gradients(float64, name):
+@from_a_state
+def test_chunked_equals_stepwise_with_both_in_all_gradients(float64, name, from_a_state):
     c = CELLS[name]
     params, xs, state, weights = problem(c)
+    state = state if from_a_state else None
     resets = jnp.zeros(xs.shape[:2], bool).at[3, 1].set(True).at[2, 2].set(True)
     floats, combine = split_floats((c, params, xs, state))
 
