@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 import momentum_rnn_jax as mr
-from experiments import models, plots, record, report
+from experiments import demo_report, models, plots, record
 from experiments.command import OneLineParser, add_number, add_out, as_typed, run_in_folder
 from experiments.config import BASELINE, CELLS, Training, make_cell
 from experiments.tasks import Task, digits
@@ -41,7 +41,7 @@ def run(folder: Path, command: str, cells: dict[str, mr.Cell], training: Trainin
     with tqdm(total=len(cells) * training.epochs, unit="epoch", mininterval=0.5, dynamic_ncols=True) as bar:
         for name, cell in cells.items():
             results.append(train(name, cell, task, training, folder, bar))
-    text = f"{report.table(results)}\n\n{report.verdict(results, BASELINE, len(task.test.labels))}\n"
+    text = f"{demo_report.table(results)}\n\n{demo_report.verdict(results, BASELINE, len(task.test.labels))}\n"
     plots.learning_curves(folder / "curves.png", TITLE, results)
     notes = (
         f"Seeds: {training.seeds}, epochs: {training.epochs}. The test split is looked at once, at each seed's best epoch on the "
@@ -52,7 +52,7 @@ def run(folder: Path, command: str, cells: dict[str, mr.Cell], training: Trainin
     print(f"\n{text}\nWrote {folder} in {time.perf_counter() - start:.0f} s")
 
 
-def train(name: str, cell: mr.Cell, task: Task, training: Training, folder: Path, bar: tqdm) -> report.CellResult:
+def train(name: str, cell: mr.Cell, task: Task, training: Training, folder: Path, bar: tqdm) -> demo_report.CellResult:
     """Train all seeds of one cell; every epoch's metrics are in the run folder before the next begins."""
     start = time.perf_counter()
     bar.set_description(f"{name} (compiling)")
@@ -70,7 +70,7 @@ def train(name: str, cell: mr.Cell, task: Task, training: Training, folder: Path
         bar.update()
     test = jax.device_get(trainer.test(state))
     log(folder, "test", name, state.best.epoch, {"test_loss": test.loss, "test_accuracy": test.accuracy})
-    return report.CellResult(
+    return demo_report.CellResult(
         name=name,
         test_accuracy=test.accuracy,
         best_epoch=np.asarray(state.best.epoch),

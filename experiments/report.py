@@ -1,69 +1,65 @@
-"""What a run found, in words: a table of the cells, and a verdict computed from it."""
+"""Report on training runs: `python -m experiments.report RUNS…` writes tables and figures, published beside measured."""
 
+import argparse
+import shutil
+import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
 
-import numpy as np
+from experiments import record
+from experiments.command import OneLineParser, add_out, as_typed
+from experiments.reporting import curves, runs, text
+from experiments.reporting.errors import ReportError
 
-
-class CellResult(NamedTuple):
-    """One cell's training: the arrays hold one entry per seed, or (epochs, seeds) for the curves."""
-
-    name: str
-    test_accuracy: np.ndarray
-    best_epoch: np.ndarray
-    num_parameters: int
-    seconds: float
-    train_loss: np.ndarray
-    validation_accuracy: np.ndarray
-
-    @property
-    def mean(self) -> float:
-        """The mean test accuracy in percent."""
-        return float(100 * self.test_accuracy.mean())
-
-    @property
-    def std(self) -> float:
-        """The sample standard deviation of the test accuracy over the seeds, in points; NaN for one seed."""
-        return float(100 * self.test_accuracy.std(ddof=1)) if self.test_accuracy.size > 1 else float("nan")
+MODULE = "experiments.report"
 
 
-def table(results: Sequence[CellResult]) -> str:
-    """A Markdown table with one row per cell."""
-    rows = [("cell", "test accuracy %", "best epoch: median (range)", "parameters", "seconds")]
-    for r in results:
-        accuracy = f"{r.mean:.2f}" if np.isnan(r.std) else f"{r.mean:.2f} ± {r.std:.2f}"
-        epochs = f"{np.median(r.best_epoch):g} ({r.best_epoch.min()}–{r.best_epoch.max()})"
-        rows.append((r.name, accuracy, epochs, str(r.num_parameters), f"{r.seconds:.1f}"))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "| " + " | ".join(_align(i, cell, w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))) + " |" for row in rows
-    ]
-    rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the runs, write the report, say where it is; return the exit status."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    options = parse(arguments)
+    try:
+        found, others = runs.find(options.runs)
+        groups = runs.group(found)
+        published = [] if options.curves is None else curves.read(options.curves)
+        unfinished = [run for run in found if run.test is None]
+        folder = write(options.out, text.report(groups, unfinished, published, as_typed(MODULE, arguments)))
+    except ReportError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if others:
+        print(f"Passed over, being runs of other commands: {', '.join(map(str, others))}")
+    print(f"Wrote {folder / 'report.md'} on {curves.count(len(found) - len(unfinished), 'run')} and {len(unfinished)} unfinished")
+    return 0
 
 
-def verdict(results: Sequence[CellResult], baseline: str, num_test: int) -> str:
-    """Which cells differ from the baseline by more than the seeds do, in two sentences.
+def write(out: Path, report: text.Report) -> Path:
+    """Write a report to a new folder `out/report-TIME`, whole or not at all, and return the folder.
 
-    A difference counts when the two `mean ± std` intervals of the table do not touch. That is a rule of thumb, not a test.
+    Raises:
+      ReportError: nothing can be written there.
     """
-    base = next(r for r in results if r.name == baseline)
-    others = [r for r in results if r.name != baseline]
-    if np.isnan(base.std):
-        return "One seed shows no spread, so this run ranks nothing: use more seeds."
-    better, worse, close = [], [], []
-    for r in others:
-        difference = r.mean - base.mean
-        group = close if abs(difference) <= r.std + base.std else better if difference > 0 else worse
-        group.append(f"{r.name} ({difference:+.2f})")
-    parts = [f"{len(better)} of {len(others)} variants beat the {baseline}" if better else f"No variant beats the {baseline}"]
-    parts[0] += " by more than the seeds' spread" + (f": {', '.join(better)}" if better else "")
-    parts += [f"worse by more than the spread: {', '.join(worse)}"] if worse else []
-    parts += [f"within the spread: {', '.join(close)}"] if close else []
-    scale = f"Differences are in points of test accuracy; one of the {num_test} test images is {100 / num_test:.2f} points"
-    return f"{'; '.join(parts)}. {scale}, and {base.test_accuracy.size} seeds on one small data set decide nothing beyond it."
+    folder = None
+    try:
+        folder = record.create_folder(out, "report")
+        for name, picture in report.figures.items():
+            (folder / name).write_bytes(picture)
+        (folder / "report.md").write_text(report.text, encoding="utf-8")
+    except OSError as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise ReportError(f"--out {out}: the report cannot be written there: {error.strerror}") from error
+    return folder
 
 
-def _align(column: int, cell: str, width: int) -> str:
-    return cell.ljust(width) if column == 0 else cell.rjust(width)
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line's options; a wrong one ends the program with status 2."""
+    parser = OneLineParser(MODULE, __doc__)
+    parser.add_argument("runs", metavar="RUNS", type=Path, nargs="+", help="a run's folder, or one that holds such folders")
+    parser.add_argument("--curves", type=Path, help="a CSV file of published loss curves, to be drawn beside the measured ones")
+    add_out(parser)
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

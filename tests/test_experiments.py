@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import demo, metrics, models, report, trainer
+from experiments import demo, demo_report, metrics, models, trainer
 from experiments.config import CELLS, Training
 from experiments.tasks import digits
 
@@ -166,14 +166,14 @@ def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss():
 
 def result(name, *accuracies):
     curve = np.zeros((1, len(accuracies)))
-    return report.CellResult(name, np.array(accuracies), np.ones(len(accuracies), int), 10, 1.0, curve, curve)
+    return demo_report.CellResult(name, np.array(accuracies), np.ones(len(accuracies), int), 10, 1.0, curve, curve)
 
 
 def test_the_verdict_follows_the_numbers():
     base = result("LSTM", 0.90, 0.92)
-    text = report.verdict([base, result("A", 0.97, 0.98), result("B", 0.80, 0.81), result("C", 0.91, 0.93)], "LSTM", 270)
+    text = demo_report.verdict([base, result("A", 0.97, 0.98), result("B", 0.80, 0.81), result("C", 0.91, 0.93)], "LSTM", 270)
     assert text.startswith("1 of 3 variants beat the LSTM by more than the seeds' spread: A (+6.50)")
     assert "worse by more than the spread: B (-10.50)" in text
     assert "within the spread: C (+1.00)" in text
-    assert report.verdict([base, result("B", 0.80, 0.81)], "LSTM", 270).startswith("No variant beats the LSTM")
-    assert "ranks nothing" in report.verdict([result("LSTM", 0.9), result("A", 0.97)], "LSTM", 270)
+    assert demo_report.verdict([base, result("B", 0.80, 0.81)], "LSTM", 270).startswith("No variant beats the LSTM")
+    assert "ranks nothing" in demo_report.verdict([result("LSTM", 0.9), result("A", 0.97)], "LSTM", 270)

@@ -1,0 +1,5 @@
+"""How a report ends early."""
+
+
+class ReportError(Exception):
+    """What was given cannot be reported; the message is one line that says why."""

@@ -1,0 +1,258 @@
+"""Folders of `python -m experiments.train`, read: what was run, where, and what came out."""
+
+import dataclasses
+import itertools
+import json
+import math
+import re
+import shlex
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.configs import CONFIGS, Config
+from experiments.fit import checkpoint
+from experiments.reporting.errors import ReportError
+
+# What config.json holds beside a run's settings and data. Anything else that it may hold decides what was run.
+CIRCUMSTANCES = ("command", "versions", "device", "git_commit", "cells", "training", "task")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run.
+
+    `settings` are the config's values but the seed; `data` says what it was trained on; `epochs` are the lines of the epochs, and
+    `test` that of the test, None while the run has not ended. `seconds` is None where there is no checkpoint to say so.
+    """
+
+    folder: Path
+    name: str
+    seed: int
+    settings: dict[str, Any]
+    data: dict[str, Any]
+    epochs: list[dict[str, Any]]
+    test: dict[str, Any] | None
+    seconds: float | None
+    command: str
+    commit: str
+    device: str
+    versions: str
+
+    def curve(self, metric: str) -> dict[int, float]:
+        """A metric by epoch, of the epochs that have it."""
+        return {line["epoch"]: line[metric] for line in self.epochs if metric in line}
+
+
+def find(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
+    """The runs in these folders, each a run's own or one that holds such, and the folders of other commands' runs among them.
+
+    Raises:
+      ReportError: there is nothing to report on, or something is damaged.
+    """
+    runs: dict[Path, Run] = {}
+    others = []
+    for path in paths:
+        for folder in _folders(path):
+            if folder.resolve() in runs:
+                continue
+            config = _config(folder)
+            if _is_run(config):
+                runs[folder.resolve()] = _read(folder, config)
+            elif folder == path:
+                raise ReportError(f"{folder} holds no run of experiments.train")
+            else:
+                others.append(folder)
+    if not runs:
+        raise ReportError(f"{', '.join(map(str, paths))}: no run of experiments.train is there")
+    if not any(run.test for run in runs.values()):
+        begun = max(runs.values(), key=lambda run: len(run.epochs))
+        raise ReportError(f"no run has ended; the furthest is {begun.folder}, {len(begun.epochs)} epochs")
+    return list(runs.values()), others
+
+
+def _folders(path: Path) -> Iterator[Path]:
+    if not path.exists():
+        raise ReportError(f"{path} does not exist")
+    if not path.is_dir():
+        raise ReportError(f"{path} is no folder")
+    if (path / "config.json").exists():
+        yield path
+        return
+    # A folder that is being made has the suffix .new until it is whole.
+    yield from (found.parent for found in sorted(path.rglob("config.json")) if found.parent.suffix != ".new")
+
+
+def _config(folder: Path) -> Any:
+    path = folder / "config.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{path} cannot be read: {_one_line(error)}") from error
+
+
+def _is_run(config: Any) -> bool:
+    training = config.get("training") if isinstance(config, dict) else None
+    return isinstance(training, dict) and {"task", "cell", "seed"} <= set(training) and isinstance(config.get("task"), dict)
+
+
+def _read(folder: Path, config: dict[str, Any]) -> Run:
+    settings = {**_defaults(), **config["training"]}
+    seed = settings.pop("seed")
+    epochs, test = _metrics(folder / checkpoint.METRICS)
+    command = str(config.get("command", ""))
+    return Run(
+        folder=folder,
+        name=_name(folder, command),
+        seed=seed,
+        settings=settings,
+        data={**config["task"], **{key: value for key, value in config.items() if key not in CIRCUMSTANCES}},
+        epochs=epochs,
+        test=test,
+        seconds=_seconds(folder / checkpoint.NAME),
+        command=command,
+        commit=str(config.get("git_commit") or "unknown"),
+        device=_device(config.get("device") or {}),
+        versions=", ".join(f"{name} {version}" for name, version in (config.get("versions") or {}).items()) or "unknown",
+    )
+
+
+def _defaults() -> dict[str, Any]:
+    """Of fields that a run from before they were there does not name."""
+    return {field.name: field.default for field in dataclasses.fields(Config) if field.default is not dataclasses.MISSING}
+
+
+def _name(folder: Path, command: str) -> str:
+    """The config's name, from the command as it was typed, or else from the folder's name."""
+    words = shlex.split(command)
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--config":
+            return following
+        if word.startswith("--config="):
+            return word.removeprefix("--config=")
+    return re.sub(r"-seed\d+$", "", folder.name)
+
+
+def _metrics(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """The lines of the epochs, and that of the test."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ReportError(f"{path} cannot be read: {_one_line(error)}") from error
+    lines = []
+    for number, row in enumerate(text.splitlines(), 1):
+        try:
+            line = json.loads(row)
+        except ValueError as error:
+            raise ReportError(f"{path} is damaged at line {number}: {_one_line(error)}") from error
+        if not _is_line(line):
+            raise ReportError(f"{path} is damaged at line {number}: it is no epoch or test of finite numbers")
+        lines.append(line)
+    test = lines.pop() if lines and lines[-1]["kind"] == "test" else None
+    if [(line["kind"], line["epoch"]) for line in lines] != [("epoch", number) for number in range(1, len(lines) + 1)]:
+        raise ReportError(f"{path} is damaged: its epochs are not 1, 2, … in order, and the test at the end")
+    if test is not None and not 1 <= test["epoch"] <= len(lines):
+        raise ReportError(f"{path} is damaged: the test is of epoch {test['epoch']}, of {len(lines)}")
+    return lines, test
+
+
+def _is_line(line: Any) -> bool:
+    if not isinstance(line, dict) or line.get("kind") not in ("epoch", "test") or not isinstance(line.get("epoch"), int):
+        return False
+    scores = {key: value for key, value in line.items() if key.startswith(("train_", "validation_", "test_"))}
+    named = any(key.startswith("test_" if line["kind"] == "test" else "train_") for key in scores)
+    return named and all(isinstance(value, int | float) and math.isfinite(value) for value in scores.values())
+
+
+def _seconds(path: Path) -> float | None:
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb") as file, np.load(file) as entries:
+            return float(json.loads(str(entries[checkpoint.TEXT]))["seconds"])
+    except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        raise ReportError(f"{path} is damaged: {_one_line(error)}") from error
+
+
+def _device(device: dict[str, Any]) -> str:
+    """The device in words; what is not known of it is said too."""
+    rest = {key: value for key, value in device.items() if key not in ("platform", "kind", "cpu_cores")}
+    name = f"{device.get('cpu_cores', '?')} CPU cores" if device.get("platform") == "cpu" else str(device.get("kind", "unknown"))
+    return ", ".join([name, *(f"{key} {value}" for key, value in rest.items())])
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but the seed; in the order of their seeds.
+
+    `changes` are the settings that are not the named config's, as (theirs, the config's); `other_data` is what of their data
+    tells them from other groups of that name.
+    """
+
+    name: str
+    runs: tuple[Run, ...]
+    changes: dict[str, tuple[Any, Any]]
+    other_data: dict[str, Any]
+
+    @property
+    def task(self) -> str:
+        """The task's name in the config."""
+        return self.runs[0].settings["task"]
+
+    @property
+    def label(self) -> str:
+        """The config's name, and what differs from it."""
+        changed = {**{key: value for key, (value, _) in self.changes.items()}, **self.other_data}
+        return " ".join([self.name, *(f"{key}={_word(value)}" for key, value in changed.items())])
+
+    def scores(self, metric: str) -> list[float]:
+        """A metric of the test, by run."""
+        return [run.test[metric] for run in self.runs if run.test is not None]
+
+    def seen(self, what: str) -> list[str]:
+        """The different values of a run's attribute, such as its commit, in the order of the runs."""
+        return list(dict.fromkeys(getattr(run, what) for run in self.runs))
+
+
+def _word(value: Any) -> str:
+    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def group(runs: Iterable[Run]) -> list[Group]:
+    """The runs that ended, by config and by everything else that was the same; in the order of the named configs.
+
+    Raises:
+      ReportError: two runs of a group have the same seed, so that one would count twice.
+    """
+    by_key: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        if run.test is not None:
+            key = json.dumps([run.settings, run.data], sort_keys=True)
+            by_key.setdefault((run.name, key), []).append(run)
+    groups = []
+    for (name, _), members in by_key.items():
+        members.sort(key=lambda run: run.seed)
+        for first, second in itertools.pairwise(members):
+            if first.seed == second.seed:
+                raise ReportError(f"{first.folder} and {second.folder} are the same run, of seed {first.seed}; give one of them")
+        alike = [others[0] for (other, _), others in by_key.items() if other == name]
+        groups.append(Group(name, tuple(members), _changes(name, members[0], alike), _other_data(members[0], alike)))
+    order = {name: number for number, name in enumerate(CONFIGS)}
+    return sorted(groups, key=lambda group: (order.get(group.name, len(order)), group.label))
+
+
+def _changes(name: str, run: Run, alike: list[Run]) -> dict[str, tuple[Any, Any]]:
+    """Against the named config; or, of a name that is no longer there, against the first run of that name."""
+    usual = dataclasses.asdict(CONFIGS[name].config) if name in CONFIGS else alike[0].settings
+    return {key: (value, usual.get(key)) for key, value in run.settings.items() if value != usual.get(key)}
+
+
+def _other_data(run: Run, alike: list[Run]) -> dict[str, Any]:
+    return {key: value for key, value in run.data.items() if any(other.data.get(key) != value for other in alike)}
