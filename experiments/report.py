@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments import record
 from experiments.command import OneLineParser, add_out, as_typed
-from experiments.reporting import curves, runs, text
+from experiments.reporting import curves, runs, text, words
 from experiments.reporting.errors import ReportError
 
 MODULE = "experiments.report"
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     if others:
         print(f"Passed over, being runs of other commands: {', '.join(map(str, others))}")
-    print(f"Wrote {folder / 'report.md'} on {curves.count(len(found) - len(unfinished), 'run')} and {len(unfinished)} unfinished")
+    print(f"Wrote {folder / 'report.md'} on {words.count(len(found) - len(unfinished), 'run')} and {len(unfinished)} unfinished")
     return 0
 
 

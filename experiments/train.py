@@ -10,7 +10,7 @@ from pathlib import Path
 
 from experiments import configs
 from experiments.command import OneLineParser, as_typed
-from experiments.configs import CONFIGS, ConfigError
+from experiments.configs import CONFIGS, ConfigError, durations
 from experiments.datasets import DataError
 from experiments.fit import Outcome, RunError, StoppedError, fit
 
@@ -38,9 +38,7 @@ def listing() -> str:
     """Every config: its name, what it reproduces, and how long it takes where that was measured."""
     width = max(map(len, CONFIGS))
     return "\n".join(
-        f"{name:{width}}  {entry.reproduces}"
-        + ("" if entry.minutes is None else f"; {entry.minutes:g} minutes on {entry.device}")
-        for name, entry in CONFIGS.items()
+        f"{name:{width}}  {'; '.join([entry.reproduces, *durations.texts(name)])}" for name, entry in CONFIGS.items()
     )
 
 

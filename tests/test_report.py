@@ -325,6 +325,7 @@ def spoil(file, content):
     return damage
 
 
+WHOLE = {"training": {"task": "timit", "cell": "lstm", "hidden_features": 3, "seed": 0}, "task": {}}
 EPOCH = '{"kind": "epoch", "epoch": 1, "train_loss": 1.0, "validation_loss": 1.0}\n'
 DAMAGED = {
     "no config": (spoil("config.json", None), "no run of experiments.train is there"),
@@ -332,13 +333,14 @@ DAMAGED = {
     "config that is a list": (spoil("config.json", "[]"), "holds no run of experiments.train"),
     "config that is cut off": (spoil("config.json", '{"training": {'), "config.json cannot be read: "),
     "config that is no text": (lambda folder: (folder / "config.json").write_bytes(b"\xff"), "config.json cannot be read: "),
+    "a device that is none": (spoil("config.json", json.dumps({**WHOLE, "device": 3})), "config.json is damaged: its"),
     "no metrics": (spoil("metrics.jsonl", None), "metrics.jsonl cannot be read: "),
     "empty metrics": (spoil("metrics.jsonl", ""), "no run has ended; the furthest is "),
-    "unfinished": (spoil("metrics.jsonl", EPOCH), "1 epochs"),
+    "unfinished": (spoil("metrics.jsonl", EPOCH), ", 1 epoch\n"),
     "metrics cut off": (spoil("metrics.jsonl", EPOCH + EPOCH[:20]), "metrics.jsonl is damaged at line 2: "),
     "a line that is no dictionary": (spoil("metrics.jsonl", "3\n"), "metrics.jsonl is damaged at line 1: it is no epoch"),
     "a loss that is not finite": (spoil("metrics.jsonl", EPOCH.replace("1.0", "NaN")), "damaged at line 1: it is no epoch"),
-    "a test without scores": (
+    "a test without a loss": (
         spoil("metrics.jsonl", EPOCH + '{"kind": "test", "epoch": 1}'),
         "damaged at line 2: it is no epoch",
     ),
@@ -346,6 +348,12 @@ DAMAGED = {
     "a test of no epoch": (
         spoil("metrics.jsonl", EPOCH + '{"kind": "test", "epoch": 2, "test_loss": 1.0}'),
         "is damaged: the test is of epoch 2, of 1",
+    ),
+    "a test of an epoch without validation": (
+        spoil(
+            "metrics.jsonl", '{"kind": "epoch", "epoch": 1, "train_loss": 1.0}\n{"kind": "test", "epoch": 1, "test_loss": 1.0}'
+        ),
+        "epoch 1, which the test is of, has no validation loss",
     ),
     "a damaged checkpoint": (spoil("checkpoint.npz", "x"), "checkpoint.npz is damaged: "),
 }

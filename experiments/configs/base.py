@@ -117,9 +117,7 @@ class Config:
 
 
 class Entry(NamedTuple):
-    """A named config: `reproduces` says which row of which table; `minutes` what it took on `device`, where that was measured."""
+    """A named config, and which row of which table it reproduces; how long it takes is in `experiments.configs.durations`."""
 
     config: Config
     reproduces: str
-    minutes: float | None = None
-    device: str | None = None

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.reporting.errors import ReportError
+from experiments.reporting.words import count
 
 COLUMNS = ["dataset", "cell", "hidden", "mu", "epsilon", "beta", "restart", "gradient_clip_tag", "seed", "split", "step", "loss"]
 # What the step is after the first epoch.
@@ -49,15 +50,6 @@ class Curves(NamedTuple):
     def label(self) -> str:
         """In words, for figures and tables."""
         return f"{self.setting.cell}, N = {self.setting.hidden}, {self.split} loss, {count(len(self.losses), 'seed')}"
-
-
-def count(number: int, noun: str) -> str:
-    """The number and the noun, in the plural where it must be.
-
-    >>> count(1, "seed"), count(3, "seed")
-    ('1 seed', '3 seeds')
-    """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def read(path: Path) -> list[Curves]:

@@ -5,7 +5,6 @@ import itertools
 import json
 import math
 import re
-import shlex
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from experiments.configs import CONFIGS, Config
 from experiments.fit import checkpoint
 from experiments.reporting.errors import ReportError
+from experiments.reporting.words import count
 
 # What config.json holds beside a run's settings and data. Anything else that it may hold decides what was run.
 CIRCUMSTANCES = ("command", "versions", "device", "git_commit", "cells", "training", "task")
@@ -70,7 +70,7 @@ def find(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
         raise ReportError(f"{', '.join(map(str, paths))}: no run of experiments.train is there")
     if not any(run.test for run in runs.values()):
         begun = max(runs.values(), key=lambda run: len(run.epochs))
-        raise ReportError(f"no run has ended; the furthest is {begun.folder}, {len(begun.epochs)} epochs")
+        raise ReportError(f"no run has ended; the furthest is {begun.folder}, {count(len(begun.epochs), 'epoch')}")
     return list(runs.values()), others
 
 
@@ -96,14 +96,21 @@ def _config(folder: Path) -> Any:
 
 def _is_run(config: Any) -> bool:
     training = config.get("training") if isinstance(config, dict) else None
-    return isinstance(training, dict) and {"task", "cell", "seed"} <= set(training) and isinstance(config.get("task"), dict)
+    return (
+        isinstance(training, dict)
+        and {"task", "cell", "hidden_features", "seed"} <= set(training)
+        and isinstance(config.get("task"), dict)
+    )
 
 
 def _read(folder: Path, config: dict[str, Any]) -> Run:
     settings = {**_defaults(), **config["training"]}
     seed = settings.pop("seed")
+    command, commit = config.get("command", ""), config.get("git_commit") or "unknown"
+    device, versions = config.get("device") or {}, config.get("versions") or {}
+    if not (isinstance(command, str) and isinstance(commit, str) and isinstance(device, dict) and isinstance(versions, dict)):
+        raise ReportError(f"{folder / 'config.json'} is damaged: its command, commit, device or versions are of another kind")
     epochs, test = _metrics(folder / checkpoint.METRICS)
-    command = str(config.get("command", ""))
     return Run(
         folder=folder,
         name=_name(folder, command),
@@ -114,9 +121,9 @@ def _read(folder: Path, config: dict[str, Any]) -> Run:
         test=test,
         seconds=_seconds(folder / checkpoint.NAME),
         command=command,
-        commit=str(config.get("git_commit") or "unknown"),
-        device=_device(config.get("device") or {}),
-        versions=", ".join(f"{name} {version}" for name, version in (config.get("versions") or {}).items()) or "unknown",
+        commit=commit,
+        device=_device(device),
+        versions=", ".join(f"{name} {version}" for name, version in versions.items()) or "unknown",
     )
 
 
@@ -127,7 +134,7 @@ def _defaults() -> dict[str, Any]:
 
 def _name(folder: Path, command: str) -> str:
     """The config's name, from the command as it was typed, or else from the folder's name."""
-    words = shlex.split(command)
+    words = command.split()  # no name of a config needs quotes
     for word, following in zip(words, [*words[1:], ""], strict=True):
         if word == "--config":
             return following
@@ -156,6 +163,8 @@ def _metrics(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
         raise ReportError(f"{path} is damaged: its epochs are not 1, 2, … in order, and the test at the end")
     if test is not None and not 1 <= test["epoch"] <= len(lines):
         raise ReportError(f"{path} is damaged: the test is of epoch {test['epoch']}, of {len(lines)}")
+    if test is not None and "validation_loss" not in lines[test["epoch"] - 1]:
+        raise ReportError(f"{path} is damaged: epoch {test['epoch']}, which the test is of, has no validation loss")
     return lines, test
 
 
@@ -163,8 +172,8 @@ def _is_line(line: Any) -> bool:
     if not isinstance(line, dict) or line.get("kind") not in ("epoch", "test") or not isinstance(line.get("epoch"), int):
         return False
     scores = {key: value for key, value in line.items() if key.startswith(("train_", "validation_", "test_"))}
-    named = any(key.startswith("test_" if line["kind"] == "test" else "train_") for key in scores)
-    return named and all(isinstance(value, int | float) and math.isfinite(value) for value in scores.values())
+    loss = "test_loss" if line["kind"] == "test" else "train_loss"
+    return loss in scores and all(isinstance(value, int | float) and math.isfinite(value) for value in scores.values())
 
 
 def _seconds(path: Path) -> float | None:

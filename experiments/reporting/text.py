@@ -11,10 +11,10 @@ from experiments.configs import CONFIGS
 from experiments.published import SOURCES, Number, Published
 from experiments.reporting import controls, figures, intervals
 from experiments.reporting.controls import Comparison
-from experiments.reporting.curves import Curves, count, matching, stack
+from experiments.reporting.curves import Curves, matching, stack
 from experiments.reporting.runs import Group, Run
 from experiments.reporting.scores import SQUARED_ERROR, of_task
-from experiments.reporting.words import interval, mean_and_std, number, spread
+from experiments.reporting.words import count, interval, mean_and_std, number, spread
 from experiments.tables import markdown
 
 TITLES = {

@@ -1,6 +1,15 @@
-"""Numbers in words: four digits of a value, two of its spread."""
+"""Numbers in words, and nouns behind them: four digits of a value, two of its spread."""
 
 from experiments.reporting.intervals import Interval, Sample
+
+
+def count(number: int, noun: str) -> str:
+    """The number and the noun, in the plural where it must be.
+
+    >>> count(1, "seed"), count(3, "seed")
+    ('1 seed', '3 seeds')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def number(value: float) -> str:
