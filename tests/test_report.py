@@ -280,6 +280,16 @@ def test_a_control_is_compared_with_runs_of_its_own_settings(tmp_path, written):
     assert f"Not compared: `{CONTROL} epochs=3 batch_size=8`" in found
 
 
+def test_a_comparison_across_commits_is_said(tmp_path):
+    write_controls(tmp_path / "1", (10.0,), (6.0,), (7.0,))
+    write_run(tmp_path / "2", "fsdd_control_gain_158", 0, 7.0, epochs=700, commit=COMMITS[1])
+    (comparison,), _ = controls.find(runs.group(runs.find([tmp_path])[0]))
+    section = controls.section(comparison)
+    assert section.endswith("- Mind that these runs are of different commits: aaaaaaa / bbbbbbb-dirty.")
+    assert "`fsdd_control_gain_158` recovers 75 %" in section
+    assert "different" not in controls.section(comparison._replace(controls=[]))
+
+
 def test_where_more_is_better_the_sign_of_a_gain_turns():
     score = text.of_task(
         "mnist", Run(pathlib.Path(), "", 0, {}, {}, [], {"test_accuracy": 1, "test_loss": 1}, None, "", "", "", "")

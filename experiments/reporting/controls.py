@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from experiments.reporting import intervals
 from experiments.reporting.intervals import Interval, Sample
-from experiments.reporting.runs import Group
+from experiments.reporting.runs import Group, circumstances_of
 from experiments.reporting.scores import Score, of_task
 from experiments.reporting.words import mean_and_std, signed, signed_interval
 from experiments.tables import markdown
@@ -62,6 +62,9 @@ def section(comparison: Comparison) -> str:
         share, difference = gain.share(control), _difference(control, momentum)
         rows.append((f"`{group.label}`", str(control.n), mean_and_std(control), share or "–", difference))
         lines.append(f"- `{group.label}` {gain.verdict(control)}")
+    for what, values in circumstances_of([comparison.lstm, comparison.momentum, *comparison.controls]).items():
+        if len(values) > 1:
+            lines.append(f"- Mind that these runs are of different {what}: {' / '.join(sorted(values))}.")
     return f"{markdown(rows)}\n\n" + "\n".join(lines)
 
 

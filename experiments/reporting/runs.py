@@ -225,9 +225,26 @@ class Group:
         """A metric of the test, by run."""
         return [run.test[metric] for run in self.runs if run.test is not None]
 
-    def seen(self, what: str) -> list[str]:
-        """The different values of a run's attribute, such as its commit, in the order of the runs."""
-        return list(dict.fromkeys(getattr(run, what) for run in self.runs))
+
+def circumstances_of(groups: Iterable[Group]) -> dict[str, list[str]]:
+    """The different commits, devices and versions of some groups' runs, in their order."""
+    runs = [run for group in groups for run in group.runs]
+    seen = {
+        "commits": [short(run.commit) for run in runs],
+        "devices": [run.device for run in runs],
+        "versions": [run.versions for run in runs],
+    }
+    return {what: list(dict.fromkeys(values)) for what, values in seen.items()}
+
+
+def short(commit: str) -> str:
+    """The first seven digits, and whether files differed from it.
+
+    >>> short("0123456789abcdef0123456789abcdef01234567-dirty")
+    '0123456-dirty'
+    """
+    digits, dash, dirty = commit.partition("-")
+    return f"{digits[:7]}{dash}{dirty}"
 
 
 def _word(value: Any) -> str:

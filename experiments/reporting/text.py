@@ -12,7 +12,7 @@ from experiments.published import SOURCES, Number, Published
 from experiments.reporting import controls, figures, intervals
 from experiments.reporting.controls import Comparison
 from experiments.reporting.curves import Curves, matching, stack
-from experiments.reporting.runs import Group, Run
+from experiments.reporting.runs import Group, Run, circumstances_of
 from experiments.reporting.scores import SQUARED_ERROR, of_task
 from experiments.reporting.words import count, interval, mean_and_std, number, spread
 from experiments.tables import markdown
@@ -150,8 +150,8 @@ def circumstances(groups: list[Group]) -> str:
                 ", ".join(dict.fromkeys(_epochs(run) for run in group.runs)),
                 f"{np.median(best):g} ({min(best)}–{max(best)})",
                 f"{np.mean(seconds):.0f}" if seconds else "–",
-                ", ".join(short(commit) for commit in group.seen("commit")),
-                "; ".join(group.seen("device")),
+                ", ".join(circumstances_of([group])["commits"]),
+                "; ".join(circumstances_of([group])["devices"]),
             )
         )
     return markdown(rows)
@@ -163,23 +163,11 @@ def _epochs(run: Run) -> str:
     return f"{len(run.epochs)} of {usual}"
 
 
-def short(commit: str) -> str:
-    """The first seven digits, and whether files differed from it.
-
-    >>> short("0123456789abcdef0123456789abcdef01234567-dirty")
-    '0123456-dirty'
-    """
-    digits, dash, dirty = commit.partition("-")
-    return f"{digits[:7]}{dash}{dirty}"
-
-
 def mixtures(groups: list[Group]) -> list[str]:
     """A line for each way in which the runs of some groups were not all made alike."""
     found: dict[tuple[str, str], list[str]] = {}
     for group in groups:
-        seen = {"commits": [short(commit) for commit in group.seen("commit")]}
-        seen |= {"devices": group.seen("device"), "versions": group.seen("versions")}
-        for what, values in seen.items():
+        for what, values in circumstances_of([group]).items():
             if len(values) > 1:
                 found.setdefault((what, " / ".join(sorted(values))), []).append(f"`{group.label}`")
     return [
