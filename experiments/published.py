@@ -182,8 +182,8 @@ ABLATION: dict[str, tuple[str, dict[float, tuple[float, ...]]]] = {
 
 # Controls that are points of the ablation.
 POINTS: dict[str, tuple[str, float, float]] = {
-    "timit_control_no_momentum_158": ("timit_momentum_lstm_158", 0.0, 0.1),
-    "ptb_control_momentum": ("ptb_momentum_lstm", 0.1, 0.6),
+    "ablation_controls_timit_no_momentum_158": ("timit_momentum_lstm_158", 0.0, 0.1),
+    "ablation_controls_ptb_momentum": ("ptb_momentum_lstm", 0.1, 0.6),
 }
 
 # Tasks on free data, and the task of the paper whose recipe and whose numbers they borrow: (prefix, its title).

@@ -69,11 +69,11 @@ def test_free_data_has_the_numbers_of_the_data_that_it_stands_in_for():
     ours, theirs = published.of("fsdd_momentum_lstm_120"), published.of("timit_momentum_lstm_120")
     assert (ours.numbers, ours.other_data, theirs.other_data) == (theirs.numbers, "TIMIT", None)
     assert published.ablation("fsdd_momentum_lstm_158", 0.6, 0.3).numbers[0].value == 8.84
-    assert published.of("fsdd_control_gain_158").numbers == ()
+    assert published.of("ablation_controls_fsdd_gain_158").numbers == ()
 
 
 def test_a_control_that_is_a_point_of_the_ablation_has_its_number():
-    assert [(n.value, n.source) for n in published.of("timit_control_no_momentum_158").numbers] == [(6.0, "code")]
+    assert [(n.value, n.source) for n in published.of("ablation_controls_timit_no_momentum_158").numbers] == [(6.0, "code")]
     for name, (row, mu, step_size) in POINTS.items():
         assert row in ABLATION
         if name in CONFIGS:

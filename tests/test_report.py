@@ -186,7 +186,7 @@ def test_runs_of_other_commands_are_passed_over(tmp_path, capsys):
 def test_the_same_epoch(tmp_path, written):
     for seed in (0, 1):
         write_run(tmp_path / "runs", TIMIT, seed, 5.0 + seed)
-    write_run(tmp_path / "runs", "timit_control_step_size_158", 0, 5.0)
+    write_run(tmp_path / "runs", "ablation_controls_timit_step_size_158", 0, 5.0)
     found, _ = written("--curves", write_curves(tmp_path / "curves.csv.gz", CURVE_ROWS))
     section = found.split("### TIMIT: the loss at the same epoch")[1]
     # Steps 0 to 3 are epochs 1 to 4, and the runs have three: validation 5 and 6; published 10 and 11.
@@ -227,7 +227,7 @@ def test_curves_are_read(tmp_path):
     assert losses.tolist() == [[4.0, 8.0], [3.0, 7.0]]
 
 
-LSTM, CONTROL = "fsdd_lstm_158", "fsdd_control_step_size_158"
+LSTM, CONTROL = "fsdd_lstm_158", "ablation_controls_fsdd_step_size_158"
 MOMENTUM = "fsdd_momentum_lstm_158"
 
 
@@ -282,11 +282,11 @@ def test_a_control_is_compared_with_runs_of_its_own_settings(tmp_path, written):
 
 def test_a_comparison_across_commits_is_said(tmp_path):
     write_controls(tmp_path / "1", (10.0,), (6.0,), (7.0,))
-    write_run(tmp_path / "2", "fsdd_control_gain_158", 0, 7.0, epochs=700, commit=COMMITS[1])
+    write_run(tmp_path / "2", "ablation_controls_fsdd_gain_158", 0, 7.0, epochs=700, commit=COMMITS[1])
     (comparison,), _ = controls.find(runs.group(runs.find([tmp_path])[0]))
     section = controls.section(comparison)
     assert section.endswith("- Mind that these runs are of different commits: aaaaaaa / bbbbbbb-dirty.")
-    assert "`fsdd_control_gain_158` recovers 75 %" in section
+    assert "`ablation_controls_fsdd_gain_158` recovers 75 %" in section
     assert "different" not in controls.section(comparison._replace(controls=[]))
 
 

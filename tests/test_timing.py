@@ -45,7 +45,7 @@ def test_the_same_program_is_timed_once():
         return timing.program(CONFIGS[first].config) == timing.program(CONFIGS[second].config)
 
     assert same("mnist_momentum_lstm_256", "pmnist_momentum_lstm_256")  # mu and step size are numbers
-    assert same("fsdd_lstm_158", "fsdd_control_gain_and_forget_bias_158")
+    assert same("fsdd_lstm_158", "ablation_controls_fsdd_gain_and_forget_bias_158")
     assert not same("fsdd_lstm_158", "timit_lstm_158")
     assert not same("fsdd_lstm_158", "fsdd_lstm_120")
     assert not same("fsdd_lstm_158", "fsdd_momentum_lstm_158")

@@ -11,7 +11,7 @@ from experiments.reporting.scores import Score, of_task
 from experiments.reporting.words import mean_and_std, signed, signed_interval
 from experiments.tables import markdown
 
-CONTROL = re.compile(r"(?P<task>[a-z]+)_control_\w+_(?P<size>\d+)")
+CONTROL = re.compile(r"ablation_controls_(?P<task>[a-z]+)_\w+_(?P<size>\d+)")
 
 
 class Comparison(NamedTuple):
