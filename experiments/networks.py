@@ -7,6 +7,7 @@ from jax import Array
 
 import momentum_rnn_jax as mr
 from experiments import models
+from experiments.datasets import Split
 from momentum_rnn_jax.cores import affine
 
 
@@ -33,10 +34,23 @@ class Network:
         _, hs = mr.unroll(self.cell, params["cell"], self.input_scale * jnp.swapaxes(inputs, 0, 1))
         return jnp.swapaxes(affine(params["head"], hs), 0, 1) if self.every_step else affine(params["head"], hs[-1])
 
+    def initial_carry(self, params: models.Params, batch_size: int) -> tuple[()]:
+        """Nothing: every sequence begins from zeros."""
+        return ()
+
+    def run(
+        self, params: models.Params, carry: tuple[()], batch: Split, key: Array | None = None
+    ) -> tuple[tuple[()], Array, float]:
+        """As a language model's: `(carry, outputs, penalty)`; nothing is carried, drawn at random or penalised."""
+        return carry, self.apply(params, batch.inputs), 0.0
+
     def rebase(self, params: models.Params, *, project: bool = False) -> models.Params:
         """The same network, the base of its orthogonal core moved to where the matrix is; others are passed on."""
-        core = self.cell.core
-        if not isinstance(core, mr.Orthogonal):
-            return params
-        moved = core.rebase(params["cell"]["core"], project=project)
-        return {**params, "cell": {**params["cell"], "core": moved}}
+        return {**params, "cell": rebase_cell(self.cell, params["cell"], project=project)}
+
+
+def rebase_cell(cell: mr.Cell, params: models.Params, *, project: bool) -> models.Params:
+    """A cell's parameters with the base of an orthogonal core moved to where the matrix is."""
+    if not isinstance(cell.core, mr.Orthogonal):
+        return params
+    return {**params, "core": cell.core.rebase(params["core"], project=project)}

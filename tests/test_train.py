@@ -22,6 +22,7 @@ TABLES = {
     + [f"{task}_{cell}_lstm_256" for task in ("mnist", "pmnist") for cell in ("adam", "rmsprop", "scheduled_restart")],
     2: [f"timit_{cell}_{size}" for cell in ("lstm", "momentum_lstm") for size in (84, 120, 158)]
     + [f"timit_{cell}_lstm_158" for cell in ("adam", "rmsprop", "scheduled_restart")],
+    3: [f"ptb_{cell}" for cell in ("lstm", "momentum_lstm", "scheduled_restart_lstm")],
     4: [f"pmnist_{cell}_{size}" for cell in ("dtriv", "momentum_dtriv") for size in (170, 360, 512)]
     + [f"pmnist_{cell}_dtriv_512" for cell in ("adam", "rmsprop", "scheduled_restart")],
     5: [f"timit_{cell}_{size}" for cell in ("dtriv", "momentum_dtriv") for size in (224, 322)],
@@ -47,7 +48,7 @@ def test_a_config_is_what_its_name_says(name):
     config = CONFIGS[name].config
     assert config.cell in name or name.startswith("ablation_controls_")
     assert name.removeprefix("ablation_controls_").startswith({"permuted_mnist": "pmnist"}.get(config.task, config.task))
-    assert config.length or name.endswith(f"_{config.hidden_features}")
+    assert config.length or config.layers or name.endswith(f"_{config.hidden_features}")
 
 
 def test_controls_match_what_momentum_does_to_a_constant_input():

@@ -14,7 +14,7 @@ from experiments import networks
 from experiments.configs import CONFIGS
 from experiments.datasets import Split
 from experiments.fit import loop, optimizer, problem, scores, steps
-from tests.train_command import TINY, TINY_SYNTHETIC, main, quick, quick_trainer, stand_in, tiny  # noqa: F401
+from tests.train_command import TINY_SYNTHETIC, main, quick, quick_trainer, sizes, stand_in, tiny  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -32,7 +32,7 @@ END_TO_END = [
 
 @pytest.mark.parametrize("name", END_TO_END)
 def test_a_config_trains_from_the_command_to_the_test(name, tmp_path):
-    assert main(tmp_path, "--config", name, "--set", *(TINY if CONFIGS[name].config.length is None else TINY_SYNTHETIC)) == 0
+    assert main(tmp_path, "--config", name, "--set", *sizes(name)) == 0
     lines = [json.loads(line) for line in (tmp_path / f"{name}-seed0" / "metrics.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in lines] == ["epoch", "epoch", "test"]
     speech = CONFIGS[name].config.task in ("timit", "fsdd")
@@ -49,7 +49,8 @@ def test_every_config_builds_and_its_step_can_be_traced():
         kind = problem.load(config, None, None).kind
         # Numbers change no program.
         numbers = {"learning_rate": 1.0, "skew_learning_rate": 1.0, "input_scale": 1.0, "forget_bias": None}
-        same = dataclasses.replace(config, task="adding", length=3, held_out=5, permutation_seed=None, **numbers)
+        task = {} if config.layers else {"task": "adding", "length": 3, "held_out": 5, "permutation_seed": None}
+        same = dataclasses.replace(config, **numbers, **task)
         if (kind, same) not in traced:
             traced.add((kind, same))
             run = steps.Steps(config, problem.load(config, None, None))

@@ -18,14 +18,20 @@ from experiments.fit import problem, trainer
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = ("hidden_features=4", "epochs=2", "batch_size=4", "steps_per_epoch=2")
 TINY_SYNTHETIC = (*TINY, "length=3", "held_out=5")
+TINY_LANGUAGE = (*TINY, "layers=2", "embedding_features=3", "bptt=5", "evaluation_batch_size=2")
 NAME = "adding_momentum_lstm"
 COMMAND = ("--config", NAME, "--set", *TINY_SYNTHETIC, "epochs=3", "steps_per_epoch=4")
 
 
-def tiny(name):
-    """A named config of a size that trains in no time."""
+def sizes(name):
+    """What makes a named config train in no time."""
     config = configs.get(name)
-    return configs.override(config, TINY if config.length is None else TINY_SYNTHETIC)
+    return TINY_SYNTHETIC if config.length else TINY_LANGUAGE if config.layers else TINY
+
+
+def tiny(name):
+    """A named config of such a size."""
+    return configs.override(configs.get(name), sizes(name))
 
 
 def stand_in(name, *paths, **options):
@@ -39,6 +45,12 @@ def stand_in(name, *paths, **options):
         frames = random.normal(size=(examples, 6, 129)).astype(np.float32)
         return Split(frames[:, :-1], frames[:, 1:], random.integers(1, 6, examples).astype(np.int32))
 
+    def text(tokens):
+        ids = random.integers(0, 7, tokens + 1).astype(np.int32)
+        return Split(ids[:-1], ids[1:])
+
+    if name in ("ptb", "text"):
+        return Dataset(text(90), text(21), text(16), Info(name, "language", 7, {"source": "random"}, tuple("abcdefg")))
     if "mnist" in name:
         return Dataset(images(9), images(5), images(5), Info(name, "classify", 10, {"source": "random"}))
     return Dataset(speech(9), speech(5), speech(5), Info(name, "regress", 129, {"source": "random"}))

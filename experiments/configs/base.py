@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 from typing import NamedTuple
 
 from jax import Array
@@ -18,10 +19,17 @@ TASKS: dict[str, tuple[str, ...]] = {
     "adding": ("length", "held_out"),
     "copying": ("length", "held_out"),
     "denoise": ("length", "held_out"),
+    "ptb": (),
+    "text": ("unit", "min_count"),
 }
-TASK_OPTIONS = ("length", "held_out", "validation_size", "permutation_seed")
+TASK_OPTIONS = ("length", "held_out", "validation_size", "permutation_seed", "unit", "min_count")
 CELL_OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "forget_bias", "init_scheme", "skew_init")
-OPTIMIZERS = ("rmsprop", "adam")
+OPTIMIZERS = ("rmsprop", "adam", "sgd")
+
+LANGUAGE_TASKS = ("ptb", "text")
+LANGUAGE_SIZES = ("layers", "embedding_features", "bptt")
+DROPOUTS = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "weight_dropout")
+REGULARIZERS = (*DROPOUTS, "activation_regularization", "temporal_regularization")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,13 +42,23 @@ class Config:
       task: one of `TASKS`.
       length: T of a synthetic task. held_out: how many sequences its validation split has, and its test split.
       validation_size, permutation_seed: as in `experiments.datasets.mnist`.
+      unit, min_count: as in `experiments.datasets.text.load_text`.
       cell: a function of `momentum_rnn_jax` that makes one, such as "momentum_lstm"; from mu to skew_init: its arguments.
       input_scale: the network reads `input_scale · x_t`; the input's bias is not scaled, as it is by a step size.
-      optimizer: "rmsprop" or "adam", of every parameter but the skew-symmetric one of an orthogonal core, which has
+      layers, embedding_features, and from embedding_dropout to temporal_regularization: of a language model, as in
+        `experiments.language_model`; None for nothing dropped or penalised. `hidden_features` are those of all layers but the
+        last, which has `embedding_features`.
+      bptt: of a language task: about so many steps are read, and gradients cut behind them; so many in evaluation. The learning
+        rate is multiplied by the window's length over `bptt`. The states of drives and cores go on from window to window.
+      optimizer: "rmsprop", "adam" or "sgd", of every parameter but the skew-symmetric one of an orthogonal core, which has
         `skew_optimizer` and `skew_learning_rate`. rmsprop_decay: of both.
+      weight_decay: times the parameter, added to its clipped gradient; None for nothing. The skew-symmetric one has none.
+      nonmonotone: once the validation loss is worse than the best of those more than so many looks ago, the parameters of all
+        steps from there on are averaged, and the averages validated and tested; None for never.
       rebase_every: K of an orthogonal core, in optimiser steps; None for once, before the first (the paper's K = ∞).
       clip_norm: gradients are clipped to this global norm; None for not at all.
-      epochs, batch_size: how much is trained.
+      epochs, batch_size: how much is trained. evaluation_batch_size: examples at a time in evaluation, and the rows into which a
+        text is cut for it; None for `batch_size`.
       steps_per_epoch: minibatches in an epoch; None for as many as the training split fills. A synthetic task needs it.
       evaluate_every: epochs between two looks at the validation split; the last epoch always has one.
       seed: decides the initial parameters and the order of the examples.
@@ -54,6 +72,8 @@ class Config:
     held_out: int | None = None
     validation_size: int | None = None
     permutation_seed: int | None = None
+    unit: str | None = None
+    min_count: int | None = None
 
     cell: str
     hidden_features: int
@@ -67,6 +87,17 @@ class Config:
     skew_init: str | None = None
     input_scale: float = 1.0
 
+    layers: int | None = None
+    embedding_features: int | None = None
+    bptt: int | None = None
+    embedding_dropout: float | None = None
+    input_dropout: float | None = None
+    hidden_dropout: float | None = None
+    output_dropout: float | None = None
+    weight_dropout: float | None = None
+    activation_regularization: float | None = None
+    temporal_regularization: float | None = None
+
     optimizer: str = "rmsprop"
     learning_rate: float = 1e-3
     skew_optimizer: str = "rmsprop"
@@ -74,9 +105,12 @@ class Config:
     rmsprop_decay: float = 0.9
     rebase_every: int | None = None
     clip_norm: float | None = 1.0
+    weight_decay: float | None = None
+    nonmonotone: int | None = None
 
     epochs: int = 1
     batch_size: int = 128
+    evaluation_batch_size: int | None = None
     steps_per_epoch: int | None = None
     evaluate_every: int = 1
     seed: int = 0
@@ -87,7 +121,10 @@ class Config:
         _checks.choice("skew_optimizer", self.skew_optimizer, OPTIMIZERS)
         for name in ("hidden_features", "epochs", "batch_size", "evaluate_every"):
             _checks.integer(name, getattr(self, name), low=1)
-        for name in ("steps_per_epoch", "rebase_every", "length", "held_out", "validation_size"):
+        for name in (
+            *("steps_per_epoch", "rebase_every", "length", "held_out", "validation_size", "min_count", "nonmonotone"),
+            *("evaluation_batch_size", *LANGUAGE_SIZES),
+        ):
             if getattr(self, name) is not None:
                 _checks.integer(name, getattr(self, name), low=1)
         _checks.integer("seed", self.seed, low=0)
@@ -95,6 +132,9 @@ class Config:
         for name in ("learning_rate", "skew_learning_rate", "input_scale", "clip_norm"):
             if getattr(self, name) is not None:
                 _checks.number(name, getattr(self, name), low=0, low_open=True)
+        for name in ("weight_decay", *REGULARIZERS):
+            if getattr(self, name) is not None:
+                _checks.number(name, getattr(self, name), low=0, high=1 if name in DROPOUTS else math.inf)
         for name in TASK_OPTIONS:
             if getattr(self, name) is not None and name not in TASKS[self.task]:
                 raise ValueError(f"{name} is no option of the task {self.task!r}.")
@@ -102,9 +142,31 @@ class Config:
             for name in ("length", "held_out", "steps_per_epoch"):
                 if getattr(self, name) is None:
                     raise ValueError(f"{name} must be given for the task {self.task!r}, which has no end of examples.")
+        if self.unit is not None:
+            _checks.choice("unit", self.unit, ("word", "character"))
         cell = self.make_cell()
+        self._check_language(cell)
         if self.rebase_every is not None and not isinstance(cell.core, mr.Orthogonal):
             raise ValueError(f"rebase_every is for cells with an orthogonal core, and {self.cell!r} has none.")
+
+    def _check_language(self, cell: mr.Cell) -> None:
+        if self.task not in LANGUAGE_TASKS:
+            for name in (*LANGUAGE_SIZES, *REGULARIZERS):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"{name} is no option of the task {self.task!r}: it is for {' and '.join(LANGUAGE_TASKS)}.")
+            return
+        for name in LANGUAGE_SIZES:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} must be given for the task {self.task!r}, a text.")
+        if self.input_scale != 1:
+            raise ValueError(f"input_scale must be 1 for the task {self.task!r}, whose inputs are words and not numbers.")
+        if self.layers == 1 and self.hidden_features != self.embedding_features:
+            raise ValueError(
+                f"hidden_features must be embedding_features, {self.embedding_features}, where there is one layer, got "
+                f"{self.hidden_features}: the decoder is the embedding."
+            )
+        if self.weight_dropout and "kernel" not in cell.core.param_shapes():
+            raise ValueError(f"weight_dropout is for cells with a recurrent kernel, and {self.cell!r} has none.")
 
     def make_cell(self, **hyper_parameters: Array) -> mr.Cell:
         """The recurrent cell, with these in the place of its own, if there are any."""

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from experiments import models
 from experiments.configs import Config
-from experiments.fit import checkpoint
+from experiments.fit import averaging, checkpoint
 from experiments.fit.checkpoint import Progress
 from experiments.fit.errors import DivergedError, StoppedError
 from experiments.fit.signals import Signals
@@ -48,9 +48,10 @@ class Run:
                 line = {"kind": "epoch", "epoch": epoch, "step": int(state.step)}
                 line |= {f"train_{name}": float(total) / steps_per_epoch for name, total in state.totals.items()}
                 if epoch % self.config.evaluate_every == 0 or epoch == epochs:
-                    line |= self._look(state.params, "validation", state)
+                    line |= self._look(state.evaluated, "validation", state)
                     if self._is_better(line):
-                        self.progress.best, best = line, state.params
+                        self.progress.best, best = line, state.evaluated
+                    state = self._averaged_when_stuck(state, line)
                 self.progress.metrics.append(line)
                 state = self.trainer.forget_totals(state)
                 self._save(state, best)
@@ -83,6 +84,11 @@ class Run:
         if not all(math.isfinite(mean) for mean in means.values()):
             raise self._diverged(f"the {split} loss", state)
         return {f"{split}_{name}": mean for name, mean in means.items()}
+
+    def _averaged_when_stuck(self, state: State, line: dict[str, Any]) -> State:
+        looks = [line["validation_loss"] for line in [*self.progress.metrics, line] if "validation_loss" in line]
+        average = averaging.after_look(state.average, int(state.step), looks, self.config.nonmonotone)
+        return state._replace(average=average)
 
     def _is_better(self, line: dict[str, Any]) -> bool:
         """The higher accuracy where that counts; among equals, and elsewhere, the lower loss."""

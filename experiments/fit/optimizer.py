@@ -1,4 +1,7 @@
-"""The optimiser: clipping by the global norm, then a rule each for the skew-symmetric parameter, the base and the rest."""
+"""The optimiser: clipping by the global norm, then a rule each for the skew-symmetric parameter, the base and the rest.
+
+Weights decay by what is added to their clipped gradient, before the rule.
+"""
 
 import jax
 import optax
@@ -12,10 +15,13 @@ GROUPS = {"A": "skew", "base": "fixed"}
 
 def make(config: Config) -> optax.GradientTransformation:
     """The config's optimiser, for the parameters of any network."""
+    rest = _one(config.optimizer, config.learning_rate, config.rmsprop_decay)
+    if config.weight_decay is not None:
+        rest = optax.chain(optax.add_decayed_weights(config.weight_decay), rest)
     groups = {
         "skew": _one(config.skew_optimizer, config.skew_learning_rate, config.rmsprop_decay),
         "fixed": optax.set_to_zero(),
-        "rest": _one(config.optimizer, config.learning_rate, config.rmsprop_decay),
+        "rest": rest,
     }
     grouped = optax.partition(groups, labels)
     return grouped if config.clip_norm is None else optax.chain(optax.clip_by_global_norm(config.clip_norm), grouped)
@@ -29,5 +35,7 @@ def labels(params: models.Params) -> models.Params:
 def _one(name: str, learning_rate: float, decay: float) -> optax.GradientTransformation:
     if name == "adam":
         return optax.adam(learning_rate)
+    if name == "sgd":
+        return optax.sgd(learning_rate)
     # eps behind the root, as in the authors' framework
     return optax.rmsprop(learning_rate, decay=decay, eps=1e-8, eps_in_sqrt=False)

@@ -13,17 +13,22 @@ from experiments import datasets
 from experiments.configs import Config
 from experiments.configs.base import TASKS
 from experiments.datasets import Dataset, Split, synthetic
-from experiments.fit import scores
+from experiments.fit import scores, windows
 from experiments.fit.errors import RunError
 
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What tasks of one kind have alike; the best epoch has the highest accuracy if `by_accuracy`, else the lowest loss."""
+    """What tasks of one kind have alike.
+
+    The best epoch has the highest accuracy if `by_accuracy`, else the lowest loss. `derived` are more scores of a whole split,
+    which follow from the means.
+    """
 
     every_step: bool
     score: scores.Score
     by_accuracy: bool
+    derived: scores.Derived = scores.no_more
 
 
 KINDS = {
@@ -32,6 +37,8 @@ KINDS = {
     "adding": Kind(every_step=False, score=scores.addition, by_accuracy=False),
     "copying": Kind(every_step=True, score=scores.recall, by_accuracy=False),
     "denoise": Kind(every_step=True, score=scores.recall, by_accuracy=False),
+    "word": Kind(every_step=True, score=scores.tokens, by_accuracy=False, derived=scores.of_words),
+    "character": Kind(every_step=True, score=scores.tokens, by_accuracy=False, derived=scores.of_characters),
 }
 
 
@@ -40,7 +47,8 @@ class Problem:
     """A task as a training loop sees it.
 
     `plan(train, key)` is computed once for each stretch of an epoch, and `batch(train, plan, index)` is its minibatch of that
-    number: both depend on nothing else, so that minibatches are the same wherever a run was interrupted.
+    number: both depend on nothing else, so that minibatches are the same wherever a run was interrupted. Where there is a `rate`,
+    the learning rate is multiplied by `rate(minibatch)`.
     """
 
     kind: Kind
@@ -53,6 +61,7 @@ class Problem:
     plan: Callable[[Any, Array], Any]
     batch: Callable[[Any, Any, Array], Split]
     origin: dict[str, Any]
+    rate: Callable[[Split], Array] | None = None
 
 
 def load(config: Config, data_dir: Path, source: Path | None) -> Problem:
@@ -68,7 +77,8 @@ def load(config: Config, data_dir: Path, source: Path | None) -> Problem:
         return generated(config)
     options = {name: getattr(config, name) for name in TASKS[config.task] if getattr(config, name) is not None}
     try:
-        return stored(config, datasets.load(config.task, data_dir, source, **options))
+        data = datasets.load(config.task, data_dir, source, **options)
+        return streamed(config, data) if data.info.task == "language" else stored(config, data)
     except ValueError as error:
         raise RunError(str(error)) from error
 
@@ -101,6 +111,49 @@ def stored(config: Config, data: Dataset) -> Problem:
         batch,
         {"name": data.info.name, **data.info.origin},
     )
+
+
+def streamed(config: Config, data: Dataset) -> Problem:
+    """A text in rows that are read side by side, window after window; an epoch has its windows' lengths in a new order."""
+    assert config.bptt is not None  # so says the config
+    rows, evaluated = config.batch_size, config.evaluation_batch_size or config.batch_size
+    for name, which, split, size in (
+        ("batch_size", "training", data.train, rows),
+        ("evaluation_batch_size", "validation", data.validation, evaluated),
+        ("evaluation_batch_size", "test", data.test, evaluated),
+    ):
+        if size > len(split.inputs):
+            raise RunError(
+                f"a batch of {size} rows needs more than the {len(split.inputs)} tokens of the {which} split; set {name}"
+            )
+    lengths = windows.draw_lengths(len(data.train.inputs) // rows, config.bptt)
+    longest, steps = int(lengths.max()), config.steps_per_epoch or len(lengths)
+    if steps > len(lengths):
+        raise RunError(
+            f"an epoch of {steps} windows needs more than the {len(lengths)} of the training split; set steps_per_epoch"
+        )
+
+    def plan(train: Split, key: Array) -> tuple[Array, Array]:
+        in_turn = jax.random.permutation(key, jnp.asarray(lengths, jnp.int32))
+        return jnp.cumsum(in_turn) - in_turn, in_turn
+
+    def batch(train: Split, plan: tuple[Array, Array], index: Array) -> Split:
+        starts, in_turn = plan
+        texts = (jax.lax.dynamic_slice_in_dim(part, starts[index], longest, axis=1) for part in train[:2])
+        return Split(*texts, jnp.full(rows, in_turn[index]))
+
+    def rate(window: Split) -> Array:
+        return window.lengths[0].astype(jnp.float32) / config.bptt
+
+    split = jax.tree.map(
+        jnp.asarray,
+        (
+            windows.in_rows(data.train, rows, longest),
+            *(windows.in_order(part, evaluated, config.bptt) for part in (data.validation, data.test)),
+        ),
+    )
+    origin = {"name": data.info.name, **data.info.origin}
+    return Problem(KINDS[config.unit or "word"], data.info.outputs, data.info.outputs, steps, *split, plan, batch, origin, rate)
 
 
 SYNTHETIC = {"adding": synthetic.adding, "copying": synthetic.copying, "denoise": synthetic.denoise}

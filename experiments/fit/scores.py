@@ -56,4 +56,27 @@ def recall(logits: Array, batch: Split) -> Scores:
     return {"loss": (loss.sum(1), ones * loss.shape[1]), "accuracy": (right.sum(1), ones * right.shape[1])}
 
 
+def tokens(logits: Array, batch: Split) -> Scores:
+    """Cross entropy of each token that is real, in nats; logits (batch, time, vocabulary)."""
+    real = jnp.arange(logits.shape[1])[jnp.newaxis] < jnp.asarray(batch.lengths)[:, jnp.newaxis]
+    loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
+    return {"loss": (jnp.where(real, loss, 0.0).sum(1), jnp.asarray(batch.lengths).astype(jnp.float32))}
+
+
+def no_more(means: dict[str, Array]) -> dict[str, Array]:
+    """Nothing follows from the means."""
+    return {}
+
+
+def of_words(means: dict[str, Array]) -> dict[str, Array]:
+    """The perplexity: a model that chose evenly among so many words would have this loss."""
+    return {"perplexity": jnp.exp(means["loss"])}
+
+
+def of_characters(means: dict[str, Array]) -> dict[str, Array]:
+    """The perplexity, and the loss in bits for a character."""
+    return {**of_words(means), "bits_per_character": means["loss"] / jnp.log(2.0)}
+
+
 Score = Callable[[Array, Split], Scores]
+Derived = Callable[[dict[str, Array]], dict[str, Array]]

@@ -7,11 +7,14 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+import momentum_rnn_jax as mr
 from experiments import models
 from experiments.configs import Config
+from experiments.configs.base import REGULARIZERS
 from experiments.datasets import Split
-from experiments.fit import optimizer, scores
+from experiments.fit import averaging, optimizer, scores
 from experiments.fit.problem import Problem
+from experiments.language_model import LanguageModel
 from experiments.networks import Network
 
 PROJECT_EVERY = 100  # rebases, as in the authors' code
@@ -21,7 +24,8 @@ class State(NamedTuple):
     """A run between two optimiser steps.
 
     `step` counts the steps done; `totals` sum the scores of this epoch's minibatches; `finite` is False once a loss, a gradient
-    or a parameter was not, and then nothing goes on.
+    or a parameter was not, and then nothing goes on. `carry` is what the network keeps of the last minibatch, `average` an
+    `averaging.Average`; both are empty where there is none.
     """
 
     params: models.Params
@@ -29,6 +33,13 @@ class State(NamedTuple):
     step: Array
     totals: dict[str, Array]
     finite: Array
+    carry: Any = ()
+    average: Any = ()
+
+    @property
+    def evaluated(self) -> models.Params:
+        """The parameters to validate and test."""
+        return self.average.params if isinstance(self.average, averaging.Average) else self.params
 
 
 class Steps:
@@ -42,11 +53,12 @@ class Steps:
 
     def __init__(self, config: Config, problem: Problem, **hyper_parameters: Array) -> None:
         self.problem = problem
-        cell = config.make_cell(**hyper_parameters)
-        self.network = Network(cell, problem.in_features, problem.outputs, problem.kind.every_step, config.input_scale)
+        self.network = _network(config, problem, config.make_cell(**hyper_parameters))
         self._optimizer = optimizer.make(config)
         self._rebase_every = config.rebase_every
         self._batch_size = config.batch_size
+        self._evaluation_batch_size = config.evaluation_batch_size or config.batch_size
+        self._averages = config.nonmonotone is not None
 
     def initial(self, key: Array) -> State:
         """The state before the first step."""
@@ -54,14 +66,26 @@ class Steps:
         if self._rebase_every is None:
             params = self.network.rebase(params)
         totals = {name: jnp.zeros((), jnp.float32) for name in self._score_names(params)}
-        return State(params, self._optimizer.init(params), jnp.zeros((), jnp.int32), totals, jnp.ones((), bool))
+        return State(
+            params,
+            self._optimizer.init(params),
+            jnp.zeros((), jnp.int32),
+            totals,
+            jnp.ones((), bool),
+            self.network.initial_carry(params, self._batch_size),
+            averaging.start(params) if self._averages else (),
+        )
 
     def _score_names(self, params: models.Params) -> list[str]:
-        example = jax.tree.map(lambda array: array[:1], self.problem.validation)
-        return list(jax.eval_shape(self._scores, params, example))
+        def example(params: models.Params) -> scores.Scores:
+            batch = jax.tree.map(lambda array: array[:1], self.problem.validation)
+            return self._scores(params, self.network.initial_carry(params, 1), batch)[1]
 
-    def _scores(self, params: models.Params, batch: Split) -> scores.Scores:
-        return self.problem.kind.score(self.network.apply(params, batch.inputs), batch)
+        return list(jax.eval_shape(example, params))
+
+    def _scores(self, params: models.Params, carry: Any, batch: Split) -> tuple[Any, scores.Scores]:
+        carry, outputs, _ = self.network.run(params, carry, batch)
+        return carry, self.problem.kind.score(outputs, batch)
 
     def advance(self, state: State, until: Array, train: Any, key: Array) -> State:
         """The state after step `until`, of the same epoch; or sooner, after a step that was not finite."""
@@ -73,22 +97,37 @@ class Steps:
             return (state.step < until) & state.finite
 
         def one_step(state: State) -> State:
-            return self._step(state, self.problem.batch(train, plan, state.step % steps_per_epoch))
+            batch = self.problem.batch(train, plan, state.step % steps_per_epoch)
+            return self._step(state, batch, jax.random.fold_in(_dropout_key(key), state.step))
 
         return jax.lax.while_loop(go_on, one_step, state)
 
-    def _step(self, state: State, batch: Split) -> State:
-        def loss(params: models.Params) -> tuple[Array, dict[str, Array]]:
-            means = scores.means(self._scores(params, batch))
-            return means["loss"], means
+    def _step(self, state: State, batch: Split, key: Array) -> State:
+        before = self._carry(state)
+
+        def objective(params: models.Params) -> tuple[Array, tuple[Any, dict[str, Array]]]:
+            carry, outputs, penalty = self.network.run(params, before, batch, key)
+            means = scores.means(self.problem.kind.score(outputs, batch))
+            return means["loss"] + penalty, (carry, means)
 
         params = self._rebased(state.params, state.step)
-        gradients, means = jax.grad(loss, has_aux=True)(params)
+        gradients, (carry, means) = jax.grad(objective, has_aux=True)(params)
         updates, optimizer_state = self._optimizer.update(gradients, state.optimizer, params)
+        if self.problem.rate is not None:
+            rate = self.problem.rate(batch)
+            updates = jax.tree.map(lambda update: rate.astype(update.dtype) * update, updates)
         params = optax.apply_updates(params, updates)
         finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((means["loss"], gradients, params))]).all()
         totals = jax.tree.map(jnp.add, state.totals, means)
-        return State(params, optimizer_state, state.step + 1, totals, finite)
+        step = state.step + 1
+        average = averaging.update(state.average, params, step) if self._averages else ()
+        return State(params, optimizer_state, step, totals, finite, carry, average)
+
+    def _carry(self, state: State) -> Any:
+        """Of the last minibatch, or fresh at the start of an epoch."""
+        first = state.step % self.problem.steps_per_epoch == 0
+        fresh = self.network.initial_carry(state.params, self._batch_size)
+        return jax.tree.map(lambda new, old: jnp.where(first, new, old), fresh, state.carry)
 
     def _rebased(self, params: models.Params, step: Array) -> models.Params:
         """Before every K-th step the base moves to where the matrix is."""
@@ -101,20 +140,31 @@ class Steps:
         return jax.lax.switch(choice, branches, params)
 
     def score_split(self, params: models.Params, split: Split) -> dict[str, Array]:
-        """Every score's mean over a whole split, batch by batch; the last one is filled up with examples that do not count."""
+        """Every score of a whole split, batch by batch in order; the last one is filled up with examples that do not count."""
         examples = len(split.targets)
-        size = min(self._batch_size, examples)
+        size = min(self._evaluation_batch_size, examples)
         indices = jnp.arange(-(-examples // size) * size).reshape(-1, size)
 
-        def add(sums: Any, rows: Array) -> tuple[Any, None]:
+        def add(so_far: Any, rows: Array) -> tuple[Any, None]:
+            sums, carry = so_far
             counts = (rows < examples).astype(jnp.float32)
             batch = jax.tree.map(lambda array: array[jnp.minimum(rows, examples - 1)], split)
-            parts = jax.tree.map(lambda part: (part * counts).sum(), self._scores(params, batch))
-            return jax.tree.map(jnp.add, sums, parts), None
+            carry, each = self._scores(params, carry, batch)
+            parts = jax.tree.map(lambda part: (part * counts).sum(), each)
+            return (jax.tree.map(jnp.add, sums, parts), carry), None
 
         zero = jnp.zeros((), jnp.float32)
-        sums, _ = jax.lax.scan(add, {name: (zero, zero) for name in self._score_names(params)}, indices)
-        return scores.means(sums)
+        zeros = {name: (zero, zero) for name in self._score_names(params)}
+        (sums, _), _ = jax.lax.scan(add, (zeros, self.network.initial_carry(params, size)), indices)
+        means = scores.means(sums)
+        return {**means, **self.problem.kind.derived(means)}
+
+
+def _network(config: Config, problem: Problem, cell: mr.Cell) -> Network | LanguageModel:
+    if config.layers is None:
+        return Network(cell, problem.in_features, problem.outputs, problem.kind.every_step, config.input_scale)
+    rates = {name: getattr(config, name) or 0.0 for name in REGULARIZERS}
+    return LanguageModel(cell, config.layers, problem.outputs, config.embedding_features, **rates)
 
 
 def _initial_key(key: Array) -> Array:
@@ -123,3 +173,7 @@ def _initial_key(key: Array) -> Array:
 
 def _data_key(key: Array) -> Array:
     return jax.random.split(key)[1]
+
+
+def _dropout_key(key: Array) -> Array:
+    return jax.random.fold_in(key, 2)

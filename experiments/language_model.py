@@ -1,0 +1,120 @@
+"""A language model: an embedding, recurrent layers, and the embedding once more as the decoder; regularised as the AWD-LSTM."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+import momentum_rnn_jax as mr
+from experiments import models
+from experiments.datasets import Split
+from experiments.networks import rebase_cell
+from momentum_rnn_jax.cores import affine
+
+TIME, FEATURES = 0, 1  # axes along which one dropout mask serves all
+
+INITIAL_EMBEDDING = 0.1  # uniform between plus and minus this
+
+
+@dataclasses.dataclass(frozen=True)
+class LanguageModel:
+    """Predicts each token from those before it; a window of text goes on where the one before it ended.
+
+    Args:
+      cell: of every layer; the last layer has the size of the embedding instead of the cell's.
+      layers: how many.
+      vocabulary, embedding_features: V and E; the decoder is the embedding transposed, and a bias.
+      embedding_dropout: of whole words: a word is missing wherever it stands in the window.
+      input_dropout, hidden_dropout, output_dropout: of features before, between and behind the layers, with one mask for all time
+        steps of a window.
+      weight_dropout: of entries of the recurrent kernels.
+      activation_regularization: α of the penalty `α mean(y²)`, where y is the last layer's output after its dropout.
+      temporal_regularization: β of the penalty `β mean((h_t - h_{t-1})²)` on the last layer's output before its dropout.
+
+    Source: Merity et al., arXiv 1708.02182.
+    """
+
+    cell: mr.Cell
+    layers: int
+    vocabulary: int
+    embedding_features: int
+    embedding_dropout: float = 0.0
+    input_dropout: float = 0.0
+    hidden_dropout: float = 0.0
+    output_dropout: float = 0.0
+    weight_dropout: float = 0.0
+    activation_regularization: float = 0.0
+    temporal_regularization: float = 0.0
+
+    @property
+    def cells(self) -> list[mr.Cell]:
+        """The cell of each layer."""
+        last = mr.Cell(dataclasses.replace(self.cell.core, hidden_features=self.embedding_features), self.cell.drive)
+        return [self.cell] * (self.layers - 1) + [last]
+
+    def init(self, key: Array) -> models.Params:
+        """New parameters, `{"embedding": {"kernel": (V, E)}, "cells": (…), "head": {"bias": (V,)}}`."""
+        embedding_key, *cell_keys = jax.random.split(key, 1 + self.layers)
+        shape = (self.vocabulary, self.embedding_features)
+        kernel = jax.random.uniform(embedding_key, shape, minval=-INITIAL_EMBEDDING, maxval=INITIAL_EMBEDDING)
+        sizes = [self.embedding_features, *(cell.core.hidden_features for cell in self.cells[:-1])]
+        cells = tuple(cell.init(key, size) for cell, key, size in zip(self.cells, cell_keys, sizes, strict=True))
+        return {"embedding": {"kernel": kernel}, "cells": cells, "head": {"bias": jnp.zeros(self.vocabulary)}}
+
+    def initial_carry(self, params: models.Params, batch_size: int) -> tuple[mr.CellState, ...]:
+        """The states before a text begins: zeros, of each layer's drive and core."""
+        return tuple(cell.initial_state(p, (batch_size,)) for cell, p in zip(self.cells, params["cells"], strict=True))
+
+    def run(
+        self, params: models.Params, carry: tuple[mr.CellState, ...], batch: Split, key: Array | None = None
+    ) -> tuple[tuple[mr.CellState, ...], Array, Array]:
+        """A window of a batch of texts: `(the carry behind its last token, logits (batch, time, V), the penalties' sum)`.
+
+        Args:
+          carry: where the texts are.
+          batch: `inputs` (batch, time), and `lengths` (batch,): how many of them count; logits behind them mean nothing.
+          key: of the dropout; nothing is dropped without one.
+        """
+
+        def drop(values: Array, rate: float, *shared: int) -> Array:
+            nonlocal key
+            if key is None:
+                return values
+            key, now = jax.random.split(key)
+            return nnx.Dropout(rate, broadcast_dims=shared)(values, rngs=now)
+
+        embedding = params["embedding"]["kernel"]
+        words = drop(embedding, self.embedding_dropout, FEATURES)[jnp.swapaxes(batch.inputs, 0, 1)]
+        hs = drop(words, self.input_dropout, TIME)
+        states = []
+        for number, (cell, layer, state) in enumerate(zip(self.cells, params["cells"], carry, strict=True)):
+            if number:
+                hs = drop(hs, self.hidden_dropout, TIME)
+            if self.weight_dropout:
+                kernel = drop(layer["core"]["kernel"], self.weight_dropout)
+                layer = {**layer, "core": {**layer["core"], "kernel": kernel}}
+            state, hs = mr.unroll(cell, layer, hs, state, seq_lengths=batch.lengths)
+            states.append(state)
+        outputs = drop(hs, self.output_dropout, TIME)
+        logits = affine({"kernel": embedding.T, "bias": params["head"]["bias"]}, jnp.swapaxes(outputs, 0, 1))
+        return tuple(states), logits, self._penalty(hs, outputs, batch.lengths)
+
+    def _penalty(self, hs: Array, outputs: Array, lengths: Array) -> Array:
+        """Both are (time, batch, E), and zero behind the end; a window of one token has no differences."""
+        steps = jax.lax.broadcasted_iota(jnp.int32, hs.shape[:2], 0)
+        within = (steps[1:] < lengths[jnp.newaxis])[..., jnp.newaxis]
+        changes = jnp.where(within, hs[1:] - hs[:-1], 0.0)
+
+        def mean_square(values: Array, counts: Array) -> Array:
+            return jnp.square(values).sum() / (jnp.maximum(counts.sum(), 1).astype(values.dtype) * values.shape[-1])
+
+        activation = mean_square(outputs, lengths)
+        temporal = mean_square(changes, jnp.maximum(lengths - 1, 0))
+        return self.activation_regularization * activation + self.temporal_regularization * temporal
+
+    def rebase(self, params: models.Params, *, project: bool = False) -> models.Params:
+        """The same model, the bases of orthogonal cores moved to where the matrices are; others are passed on."""
+        cells = zip(self.cells, params["cells"], strict=True)
+        return {**params, "cells": tuple(rebase_cell(cell, layer, project=project) for cell, layer in cells)}

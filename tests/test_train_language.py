@@ -1,0 +1,390 @@
+"""The language model: its size, windows, carried state, dropout, penalties, averaged steps, and how it is scored."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import momentum_rnn_jax as mr
+from experiments import configs, language_model, models
+from experiments.configs import ConfigError
+from experiments.configs.base import REGULARIZERS
+from experiments.datasets import Split
+from experiments.fit import averaging, checkpoint, loop, problem, windows
+from experiments.language_model import LanguageModel
+from tests.train_command import arrays, main, quick, quick_trainer, sizes, tiny  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+QUICKLY = {"compiler_options": {"xla_backend_optimization_level": 0}}
+NOTHING = dict.fromkeys(REGULARIZERS)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "momentum_lstm", "scheduled_restart_lstm"])
+def test_the_model_of_table_3_has_as_many_parameters_as_the_authors(cell):
+    config = configs.get(f"ptb_{cell}")
+    model = LanguageModel(config.make_cell(), config.layers, 10_000, config.embedding_features)
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    sizes = [(400, 1150), (1150, 1150), (1150, 400)]
+    layers = sum(4 * hidden * (features + hidden) + 2 * 4 * hidden for features, hidden in sizes)
+    assert models.num_parameters(params) == 10_000 * 400 + 10_000 + layers == 24_221_600
+
+
+@pytest.mark.parametrize("name", ["ptb_momentum_lstm", "ptb_scheduled_restart_lstm", "text_adam_lstm"])
+def test_a_config_trains_from_the_command_to_the_test(name, tmp_path):
+    assert main(tmp_path, "--config", name, "--set", *sizes(name)) == 0
+    lines = [json.loads(line) for line in (tmp_path / f"{name}-seed0" / "metrics.jsonl").read_text().splitlines()]
+    assert [line["kind"] for line in lines] == ["epoch", "epoch", "test"]
+    for line in lines:
+        split = "test" if line["kind"] == "test" else "validation"
+        assert line[f"{split}_perplexity"] == pytest.approx(math.exp(line[f"{split}_loss"]), rel=1e-5)
+        bits = line.get(f"{split}_bits_per_character")
+        assert bits == (pytest.approx(line[f"{split}_loss"] / math.log(2)) if name.startswith("text") else None)
+    assert lines[-1]["epoch"] == min(lines[:-1], key=lambda line: line["validation_loss"])["epoch"]
+
+
+REFUSALS = {
+    "layers": ("mnist_lstm_128", "layers=3", "layers is no option of the task 'mnist': it is for ptb and text"),
+    "dropout": ("adding_lstm", "weight_dropout=0.5", "weight_dropout is no option of the task 'adding'"),
+    "unit elsewhere": ("ptb_lstm", "unit=word", "unit is no option of the task 'ptb'"),
+    "unit": ("text_lstm", "unit=line", "unit must be one of 'word', 'character', got 'line'"),
+    "no windows": ("ptb_lstm", "bptt=none", "bptt must be given for the task 'ptb', a text"),
+    "everything dropped": ("ptb_lstm", "input_dropout=1", "input_dropout must be in [0, 1), got 1.0"),
+    "a penalty": ("ptb_lstm", "activation_regularization=-1", "activation_regularization must be in [0, inf)"),
+    "one layer": ("text_lstm", "hidden_features=3", "hidden_features must be embedding_features, 128, where there is one layer"),
+    "scaled words": ("ptb_lstm", "input_scale=0.5", "input_scale must be 1 for the task 'ptb'"),
+    "nothing to drop": (
+        "ptb_lstm",
+        "cell=dtriv init_scheme=none forget_bias=none",
+        "weight_dropout is for cells with a recurrent",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "assignments", "message"), REFUSALS.values(), ids=REFUSALS)
+def test_a_wrong_config_is_refused(name, assignments, message):
+    with pytest.raises(ConfigError) as error:
+        configs.override(configs.get(name), assignments.split())
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        (
+            "evaluation_batch_size=17",
+            "a batch of 17 rows needs more than the 16 tokens of the test split; set evaluation_batch_size",
+        ),
+        ("batch_size=91", "a batch of 91 rows needs more than the 90 tokens of the training split; set batch_size"),
+        ("steps_per_epoch=99", "of the training split; set steps_per_epoch"),
+    ],
+)
+def test_sizes_that_do_not_fit_the_text_are_one_line(field, message, tmp_path, capsys):
+    assert main(tmp_path, "--config", "ptb_lstm", "--set", *sizes("ptb_lstm"), field) == 2
+    assert message in capsys.readouterr().err
+
+
+# Windows
+
+
+def test_lengths_are_those_of_the_awd_lstm():
+    lengths = windows.draw_lengths(1_000_000, 70)
+    assert lengths.sum() == 1_000_000
+    assert lengths.min() >= 5
+    long = lengths[lengths > 52]
+    assert len(long) / len(lengths) == pytest.approx(0.95, abs=0.01)
+    assert long.mean() == pytest.approx(69.5, abs=0.3)  # rounded down
+    assert long.std() == pytest.approx(5, abs=0.2)
+    assert lengths[lengths <= 52].mean() == pytest.approx(34.5, abs=1)
+
+
+def test_an_epoch_reads_the_text_exactly_once_in_order_in_windows_of_its_own():
+    task = problem.load(dataclasses.replace(tiny("ptb_lstm"), steps_per_epoch=None), None, None)
+    count, rows = task.steps_per_epoch, 4
+    whole = [part[:, : 90 // rows] for part in task.train[:2]]
+    cuts = []
+    for key in jax.random.split(jax.random.key(0), 2):
+        plan = task.plan(task.train, key)
+        batches = [task.batch(task.train, plan, jnp.asarray(index)) for index in range(count)]
+        lengths = [int(batch.lengths[0]) for batch in batches]
+        assert all((batch.lengths == length).all() for batch, length in zip(batches, lengths, strict=True))
+        for part in (0, 1):
+            read = np.concatenate([batch[part][:, :length] for batch, length in zip(batches, lengths, strict=True)], axis=1)
+            assert np.array_equal(read, whole[part])
+        cuts.append(lengths)
+    assert cuts[0] != cuts[1]
+    assert sorted(cuts[0]) == sorted(cuts[1])
+
+
+# The model
+
+
+def text(lengths, time=5, seed=0):
+    random = np.random.default_rng(seed)
+    return Split(random.integers(0, 7, (len(lengths), time)), None, jnp.array(lengths))
+
+
+def random_params(model, seed=0):
+    random = np.random.default_rng(seed)
+    return jax.tree.map(
+        lambda leaf: random.normal(size=leaf.shape).astype(np.float32), jax.eval_shape(model.init, jax.random.key(0))
+    )
+
+
+@pytest.mark.parametrize("cell", [mr.nesterov_lstm(4, restart=5), mr.adam_gru(4)])
+def test_two_windows_are_one_long_window(cell):
+    model = LanguageModel(cell, 2, 7, 3)
+    params = random_params(model)
+    whole = text([7, 7], time=7)
+    first, second = Split(whole.inputs[:, :5], None, jnp.array([4, 4])), Split(whole.inputs[:, 4:], None, jnp.array([3, 3]))
+
+    def compare(params):
+        start = model.initial_carry(params, 2)
+        carry, logits, _ = model.run(params, start, whole)
+        between, one, _ = model.run(params, start, first)
+        after, two, _ = model.run(params, between, second)
+        return carry, after, logits, jnp.concatenate([one[:, :4], two], axis=1), model.run(params, start, second)[1]
+
+    carry, after, logits, pieces, forgetful = jax.jit(compare, **QUICKLY)(params)
+    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, atol=1e-5), carry, after))
+    np.testing.assert_allclose(logits, pieces, atol=1e-4)
+    assert not np.allclose(logits[:, 4:], forgetful, atol=1e-2)
+    if hasattr(carry[0].drive, "steps"):
+        assert after[0].drive.steps.tolist() == [2, 2]  # 7 of a period of 5
+
+
+@pytest.fixture
+def layers(monkeypatch):
+    """Layers that pass on `[outputs]`, or else ones; what each was given is kept."""
+    given, outputs = [], []
+
+    def unroll(cell, params, xs, state, seq_lengths):
+        given.append((np.asarray(xs), np.asarray(params["core"]["kernel"])))
+        return state, outputs[0] if outputs else jnp.ones((*xs.shape[:2], cell.core.hidden_features))
+
+    monkeypatch.setattr(language_model.mr, "unroll", unroll)
+    return given, outputs
+
+
+def run_with(layers, batch, key=0, **rates):
+    """What two layers were given, and logits that show the output as it is; the embedding and the kernels are ones."""
+    model = LanguageModel(mr.lstm(7), 2, 7, 7, **rates)
+    params = jax.tree.map(lambda leaf: jnp.ones(leaf.shape), jax.eval_shape(model.init, jax.random.key(0)))
+    params["head"]["bias"] = jnp.zeros(7)
+    layers[0].clear()
+    _, logits, penalty = model.run(params, (None, None), batch, None if key is None else jax.random.key(key))
+    return layers[0], logits, penalty
+
+
+def test_words_are_dropped_whole_and_wherever_they_stand(layers):
+    batch = text([9, 9], time=9)
+    ((words, _), _), _, _ = run_with(layers, batch, embedding_dropout=0.5)
+    assert set(np.unique(words)) == {0, 2}
+    assert (words == words[..., :1]).all()
+    by_word = {(token, word) for token, word in zip(batch.inputs.T.ravel(), words[..., 0].ravel(), strict=True)}
+    assert len(by_word) == len(np.unique(batch.inputs))
+
+
+@pytest.mark.parametrize(("rate", "layer"), [("input_dropout", 0), ("hidden_dropout", 1)])
+def test_features_are_dropped_for_all_time_steps_of_a_window(rate, layer, layers):
+    batch = text([5] * 8)
+    given, _, _ = run_with(layers, batch, **{rate: 0.5})
+    xs = given[layer][0]
+    assert set(np.unique(xs)) == {0, 2}
+    assert (xs == xs[:1]).all()
+    assert not (xs[0] == xs[0, :1]).all()
+    assert not (xs[0] == xs[0, :, :1]).all()
+    assert (given[1 - layer][0] == 1).all()
+    assert not np.array_equal(xs, run_with(layers, batch, key=1, **{rate: 0.5})[0][layer][0])
+
+
+def test_outputs_are_dropped_for_all_time_steps_of_a_window(layers, monkeypatch):
+    monkeypatch.setattr(language_model, "affine", lambda head, hs: hs)
+    given, outputs, _ = run_with(layers, text([5] * 8), output_dropout=0.5)
+    assert set(np.unique(outputs)) == {0, 2}
+    assert (outputs == outputs[:, :1]).all()
+    assert not (outputs[:, 0] == outputs[:1, 0]).all()
+    assert all((xs == 1).all() for xs, _ in given)
+
+
+def test_entries_of_recurrent_kernels_are_dropped_in_each_layer(layers):
+    given, _, _ = run_with(layers, text([5]), weight_dropout=0.5)
+    first, second = (kernel for _, kernel in given)
+    assert set(np.unique(first)) == set(np.unique(second)) == {0, 2}
+    assert np.mean(first == 0) == pytest.approx(0.5, abs=0.15)
+    assert not np.array_equal(first, second)
+    assert all((xs == 1).all() for xs, _ in given)
+
+
+def test_nothing_is_dropped_without_a_key(layers):
+    given, logits, _ = run_with(layers, text([5]), key=None, **dict.fromkeys(REGULARIZERS, 0.5))
+    assert all((xs == 1).all() and (kernel == 1).all() for xs, kernel in given)
+    assert (logits == 7).all()
+
+
+def test_penalties_are_those_computed_by_hand(layers, monkeypatch):
+    monkeypatch.setattr(language_model, "affine", lambda head, hs: hs)
+    hs = np.random.default_rng(0).normal(size=(4, 2, 7)).astype(np.float32)
+    hs[3:, 0] = hs[1:, 1] = 0  # lengths 3 and 1
+    layers[1].append(jnp.asarray(hs))
+    batch = text([3, 1], time=4)
+    activation = sum((hs[t, 0] ** 2).sum() for t in range(3)) + (hs[0, 1] ** 2).sum()
+    changes = sum(((hs[t + 1, 0] - hs[t, 0]) ** 2).sum() for t in range(2))
+    _, _, penalty = run_with(layers, batch, activation_regularization=2.0, temporal_regularization=3.0)
+    assert float(penalty) == pytest.approx(2 * activation / (4 * 7) + 3 * changes / (2 * 7), rel=1e-5)
+    # What was dropped out is penalised as it is; its changes as they were before.
+    _, outputs, dropped = run_with(layers, batch, activation_regularization=2.0, temporal_regularization=3.0, output_dropout=0.5)
+    activation = float((outputs**2).sum())
+    assert float(dropped) == pytest.approx(2 * activation / (4 * 7) + 3 * changes / (2 * 7), rel=1e-5)
+    _, _, alone = run_with(layers, text([1, 1], time=4), temporal_regularization=3.0)
+    assert float(alone) == 0  # a window of one token has no differences
+
+
+# Steps
+
+
+def test_a_step_is_scaled_by_the_windows_length_and_has_weight_decay():
+    config = dataclasses.replace(tiny("ptb_lstm"), weight_decay=0.25, **NOTHING)
+    run = quick_trainer(config)
+    start, task = run.start(), run.problem
+    # The second step of the epoch, so that the state is carried; the plan is the epoch's.
+    state = run.advance(start, 1)
+    plan = task.plan(task.train, jax.random.fold_in(jax.random.split(jax.random.key(0))[1], 0))
+    batch = task.batch(task.train, plan, jnp.asarray(1))
+
+    def loss(params, carry):
+        _, logits, _ = run.network.run(params, carry, batch)
+        length = batch.lengths[0]
+        real = (jnp.arange(logits.shape[1]) < length)[jnp.newaxis]
+        nats = -jnp.take_along_axis(jax.nn.log_softmax(logits), batch.targets[..., jnp.newaxis], axis=-1)[..., 0]
+        return jnp.where(real, nats, 0.0).sum() / (4 * length)
+
+    gradient = jax.jit(jax.grad(loss), **QUICKLY)(state.params, state.carry)
+    norm = math.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(gradient)))
+    assert norm > 0.25
+    rate = 30 * float(batch.lengths[0]) / 5
+    expected = jax.tree.map(lambda p, g: p - rate * (0.25 / norm * g + 0.25 * p), state.params, gradient)
+    new = run.advance(state, 2).params
+    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-3, atol=1e-3), new, expected))
+
+
+def test_the_state_is_carried_within_an_epoch_and_fresh_at_its_start():
+    run = quick_trainer(tiny("ptb_scheduled_restart_lstm"))
+    states = [run.start()]
+    for step in (1, 2):
+        states.append(run.advance(states[-1], step))
+    lengths = [run.problem.batch(run.problem.train, plan(run), jnp.asarray(index)).lengths for index in (0, 1)]
+    for state, read in zip(states, (0, *np.cumsum([length[0] for length in lengths])), strict=True):
+        assert state.carry[0].drive.steps.tolist() == [read % 2] * 4
+    for at, carries in ((1, True), (2, False)):  # two steps are an epoch
+        other = states[at]._replace(carry=jax.tree.map(jnp.ones_like, states[at].carry))
+        new, changed = (run.advance(state, at + 1).params["head"]["bias"] for state in (states[at], other))
+        assert np.array_equal(new, changed) != carries
+
+
+def plan(run):
+    return run.problem.plan(run.problem.train, jax.random.fold_in(jax.random.split(jax.random.key(0))[1], 0))
+
+
+def test_evaluation_is_a_loop_over_the_text():
+    run = quick_trainer(tiny("ptb_scheduled_restart_lstm"))
+    params = run.advance(run.start(), 2).params
+    rows = np.asarray(stream(run.problem.validation)).reshape(2, 10, 2)  # of 21 tokens the last fills no column
+    model = run.network
+
+    @jax.jit
+    def step(carry, tokens):
+        hs, states = params["embedding"]["kernel"][tokens], []
+        for cell, layer, state in zip(model.cells, params["cells"], carry, strict=True):
+            state, hs = cell.step(layer, state, hs)
+            states.append(state)
+        logits = hs @ params["embedding"]["kernel"].T + params["head"]["bias"][jnp.newaxis]
+        return states, jax.nn.log_softmax(logits)
+
+    carry, nats = list(model.initial_carry(params, 2)), []
+    for column in range(10):
+        carry, log_probabilities = step(carry, rows[:, column, 0])
+        nats += [-float(log_probabilities[row, rows[row, column, 1]]) for row in range(2)]
+    scores = run.evaluate(params, run.problem.validation)
+    assert scores["loss"] == pytest.approx(np.mean(nats), rel=1e-5)
+    assert scores["perplexity"] == pytest.approx(math.exp(np.mean(nats)), rel=1e-5)
+
+
+def stream(split):
+    """The pairs of input and target, in the order of the text's rows."""
+    windows = len(split.lengths) // 2
+    pairs = np.stack([split.inputs, split.targets], axis=-1).reshape(windows, 2, -1, 2)
+    return [pair for row in (0, 1) for w in range(windows) for pair in pairs[w, row][: split.lengths[2 * w + row]]]
+
+
+# Averaged steps
+
+
+def test_averaging_begins_when_the_loss_is_worse_than_the_best_before_the_last_looks():
+    losses = [9.0, 5.0, 6.0, 7.0, 5.5, 8.0, 4.0, 6.0, 5.5, 4.5]
+
+    def first(patience):
+        return next((n for n in range(1, len(losses) + 1) if averaging.is_stuck(losses[:n], patience)), None)
+
+    assert first(1) == 4  # 7 is worse than 5, the best of the looks but the last
+    assert first(3) == 6  # 8 is worse than 5; 5.5 is better than 9
+    assert first(5) == 8  # 6 is worse than 5; 4 is not
+    assert first(9) is None
+    assert first(10) is None
+
+
+COMMAND = ("--config", "ptb_lstm", "--set", *sizes("ptb_lstm"), "epochs=6", "nonmonotone=1")
+
+
+def test_averages_are_the_mean_of_the_parameters_since_the_start():
+    run = quick_trainer(configs.override(configs.get("ptb_lstm"), COMMAND[3:]))
+    state, after = run.start(), []
+    for step in range(1, 5):
+        state = run.advance(state, step)
+        after.append(state.params)
+        if step == 1:
+            assert jax.tree.all(jax.tree.map(np.array_equal, state.evaluated, state.params))
+            average = averaging.after_look(state.average, step, [1.0, 2.0, 3.0], patience=1)
+            assert averaging.after_look(average, 9, [1.0, 2.0, 3.0], patience=1) is average
+            state = state._replace(average=average)
+    means = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), *after[1:])
+    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-5, atol=1e-6), state.evaluated, means))
+    assert not jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, atol=1e-3), state.evaluated, state.params))
+
+
+def test_interrupted_while_it_averages_a_run_ends_the_same(tmp_path, monkeypatch, capsys):
+    assert main(tmp_path / "whole", *COMMAND) == 0
+    whole, folder = (tmp_path / part / "ptb_lstm-seed0" for part in ("whole", "stopped"))
+    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["validation_loss"] for line in lines[:-1]]
+    stuck = next(n for n in range(1, 6) if averaging.is_stuck(losses[:n], 1))  # random text cannot be learnt
+    saved = checkpoint.read(whole)
+    assert saved.arrays["state/average/since"] == 2 * stuck < 10
+    run = quick_trainer(configs.override(configs.get("ptb_lstm"), COMMAND[3:]))
+    advance = run.advance
+
+    def signalled(state, until):
+        state = advance(state, until)
+        if int(state.step) == 2 * stuck + 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return state
+
+    with monkeypatch.context() as during:
+        during.setattr(loop, "CALL_SECONDS", 0.0)  # one step at a time
+        during.setattr(run, "advance", signalled)
+        assert main(tmp_path / "stopped", *COMMAND) == 143
+    assert main(tmp_path / "stopped", *COMMAND) == 0
+    assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+    assert arrays(folder) == arrays(whole)
+    # What was tested is what the best epoch's look saw.
+    with np.load(whole / "best.npz") as best:
+        averaged = lines[-1]["epoch"] > stuck
+        name = "average/params" if averaged else "params"
+        if lines[-1]["epoch"] == 6:
+            assert np.array_equal(best["head/bias"], saved.arrays[f"state/{name}/head/bias"])
