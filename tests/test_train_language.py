@@ -1,6 +1,7 @@
 """The language model: its size, windows, carried state, dropout, penalties, averaged steps, and how it is scored."""
 
 import dataclasses
+import doctest
 import json
 import math
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import configs, language_model, models
+from experiments import configs, language_model, models, parameters
 from experiments.configs import ConfigError
 from experiments.configs.base import REGULARIZERS
 from experiments.datasets import Split
@@ -36,7 +37,7 @@ def test_the_model_of_table_3_has_as_many_parameters_as_the_authors(cell):
     assert models.num_parameters(params) == 10_000 * 400 + 10_000 + layers == 24_221_600
 
 
-@pytest.mark.parametrize("name", ["ptb_momentum_lstm", "ptb_scheduled_restart_lstm", "text_adam_lstm"])
+@pytest.mark.parametrize("name", ["ptb_scheduled_restart_lstm", "text_momentum_lstm"])  # ptb_lstm: at the end
 def test_a_config_trains_from_the_command_to_the_test(name, tmp_path):
     assert main(tmp_path, "--config", name, "--set", *sizes(name)) == 0
     lines = [json.loads(line) for line in (tmp_path / f"{name}-seed0" / "metrics.jsonl").read_text().splitlines()]
@@ -120,6 +121,13 @@ def test_an_epoch_reads_the_text_exactly_once_in_order_in_windows_of_its_own():
         cuts.append(lengths)
     assert cuts[0] != cuts[1]
     assert sorted(cuts[0]) == sorted(cuts[1])
+
+
+@pytest.mark.parametrize("module", [windows, averaging])
+def test_examples_run(module):
+    result = doctest.testmod(module, extraglobs={"np": np, "Split": Split})
+    assert result.attempted
+    assert not result.failed
 
 
 # The model
@@ -339,7 +347,7 @@ def test_averaging_begins_when_the_loss_is_worse_than_the_best_before_the_last_l
     assert first(10) is None
 
 
-COMMAND = ("--config", "ptb_lstm", "--set", *sizes("ptb_lstm"), "epochs=6", "nonmonotone=1")
+COMMAND = ("--config", "ptb_lstm", "--set", *sizes("ptb_lstm"), "epochs=12", "nonmonotone=1")
 
 
 def test_averages_are_the_mean_of_the_parameters_since_the_start():
@@ -363,9 +371,9 @@ def test_interrupted_while_it_averages_a_run_ends_the_same(tmp_path, monkeypatch
     whole, folder = (tmp_path / part / "ptb_lstm-seed0" for part in ("whole", "stopped"))
     lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     losses = [line["validation_loss"] for line in lines[:-1]]
-    stuck = next(n for n in range(1, 6) if averaging.is_stuck(losses[:n], 1))  # random text cannot be learnt
+    stuck = next(n for n in range(1, 12) if averaging.is_stuck(losses[:n], 1))  # random text cannot be learnt
     saved = checkpoint.read(whole)
-    assert saved.arrays["state/average/since"] == 2 * stuck < 10
+    assert saved.arrays["state/average/since"] == 2 * stuck
     run = quick_trainer(configs.override(configs.get("ptb_lstm"), COMMAND[3:]))
     advance = run.advance
 
@@ -382,9 +390,11 @@ def test_interrupted_while_it_averages_a_run_ends_the_same(tmp_path, monkeypatch
     assert main(tmp_path / "stopped", *COMMAND) == 0
     assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     assert arrays(folder) == arrays(whole)
-    # What was tested is what the best epoch's look saw.
-    with np.load(whole / "best.npz") as best:
-        averaged = lines[-1]["epoch"] > stuck
-        name = "average/params" if averaged else "params"
-        if lines[-1]["epoch"] == 6:
-            assert np.array_equal(best["head/bias"], saved.arrays[f"state/{name}/head/bias"])
+    # What is kept of the best epoch, and tested, are the averages that were validated there.
+    epoch = lines[-1]["epoch"]
+    assert epoch > stuck
+    like = run.template().params
+    with np.load(whole / "best.npz") as file:
+        best = jax.tree.unflatten(jax.tree.structure(like), [file[name] for name in parameters.flat(like)])
+    for split, line in (("validation", lines[epoch - 1]), ("test", lines[-1])):
+        assert run.evaluate(best, getattr(run.problem, split))["loss"] == line[f"{split}_loss"]

@@ -71,7 +71,7 @@ def entries() -> dict[str, Entry]:
         f"ptb_{cell}": Entry(Config(cell=cell, **options, **PTB), f"Table 3, Penn Treebank, {cell}{NOTES.get(cell, '')}")
         for cell, options in PTB_CELLS.items()
     }
-    table["ptb_control_momentum"] = Entry(
+    table["ablation_controls_ptb_momentum"] = Entry(
         Config(cell="momentum_lstm", mu=0.1, step_size=STEP_SIZE, **PTB),
         "control for Table 3: MomentumLSTM with momentum, mu = 0.1, and the published step size",
     )
