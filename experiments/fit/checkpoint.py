@@ -14,7 +14,6 @@ import numpy as np
 from experiments import models, parameters
 from experiments.fit import files
 from experiments.fit.errors import RunError
-from experiments.fit.steps import State
 
 NAME = "checkpoint.npz"
 METRICS = "metrics.jsonl"
@@ -27,7 +26,8 @@ class Progress:
     """What is known of a run besides its arrays; plain values for JSON.
 
     `config` and `origin` say what is run on which data; `metrics` are the lines of metrics.jsonl; `best` is the line of the best
-    epoch, whose parameters are kept; `seconds` is the time spent in training, evaluation and compilation.
+    epoch, whose parameters are kept; `seconds` is the time spent in training, evaluation and compilation; `notes` is
+    what else the kind of run must remember.
     """
 
     config: dict[str, Any]
@@ -36,6 +36,7 @@ class Progress:
     best: dict[str, Any] | None = None
     seconds: float = 0.0
     finished: bool = False
+    notes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Saved(NamedTuple):
@@ -46,7 +47,7 @@ class Saved(NamedTuple):
     arrays: dict[str, np.ndarray]
 
 
-def save(folder: Path, progress: Progress, state: State, best: models.Params) -> None:
+def save(folder: Path, progress: Progress, state: Any, best: models.Params) -> None:
     """Write the checkpoint, and then the files that are made from it.
 
     Raises:
@@ -65,11 +66,11 @@ def write_metrics(folder: Path, progress: Progress) -> None:
     files.write(folder / METRICS, lines.encode())
 
 
-def save_best(folder: Path, best: models.Params) -> None:
+def save_best(folder: Path, best: models.Params, name: str = BEST) -> None:
     """Write the best parameters by themselves, under the names of `experiments.parameters`."""
     file = io.BytesIO()
     np.savez(file, **jax.device_get(parameters.flat(best)))
-    files.write(folder / BEST, file.getvalue())
+    files.write(folder / name, file.getvalue())
 
 
 def read(folder: Path) -> Saved | None:
@@ -91,7 +92,7 @@ def read(folder: Path) -> Saved | None:
         raise _damaged(path, error) from error
 
 
-def restore(saved: Saved, state: State) -> tuple[State, models.Params]:
+def restore(saved: Saved, state: Any) -> tuple[Any, models.Params]:
     """The state and the best parameters; `state` says which shapes and dtypes they must have.
 
     Raises:

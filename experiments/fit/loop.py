@@ -14,12 +14,22 @@ from experiments.configs import Config
 from experiments.fit import averaging, checkpoint
 from experiments.fit.checkpoint import Progress
 from experiments.fit.errors import DivergedError, StoppedError
+from experiments.fit.problem import Kind
 from experiments.fit.signals import Signals
 from experiments.fit.steps import State
 from experiments.fit.trainer import Trainer
 
 CALL_SECONDS = 1.0  # between two looks at signals, and at the bar
 SAVE_SECONDS = 60.0  # within an epoch; after each it is saved anyway
+
+
+def is_better(line: dict[str, Any], best: dict[str, Any] | None, kind: Kind) -> bool:
+    """By the validation split: the higher accuracy where that counts; among equals, and elsewhere, the lower loss."""
+
+    def rank(line: dict[str, Any]) -> tuple[float, float]:
+        return line["validation_accuracy"] if kind.by_accuracy else 0.0, -line["validation_loss"]
+
+    return best is None or rank(line) > rank(best)
 
 
 class Run:
@@ -49,7 +59,7 @@ class Run:
                 line |= {f"train_{name}": float(total) / steps_per_epoch for name, total in state.totals.items()}
                 if epoch % self.config.evaluate_every == 0 or epoch == epochs:
                     line |= self._look(state.evaluated, "validation", state)
-                    if self._is_better(line):
+                    if is_better(line, self.progress.best, self.trainer.problem.kind):
                         self.progress.best, best = line, state.evaluated
                     state = self._averaged_when_stuck(state, line)
                 self.progress.metrics.append(line)
@@ -90,15 +100,6 @@ class Run:
         average = averaging.after_look(state.average, int(state.step), looks, self.config.nonmonotone)
         return state._replace(average=average)
 
-    def _is_better(self, line: dict[str, Any]) -> bool:
-        """The higher accuracy where that counts; among equals, and elsewhere, the lower loss."""
-
-        def rank(line: dict[str, Any]) -> tuple[float, float]:
-            accuracy = line["validation_accuracy"] if self.trainer.problem.kind.by_accuracy else 0.0
-            return accuracy, -line["validation_loss"]
-
-        return self.progress.best is None or rank(line) > rank(self.progress.best)
-
     def _adapt(self, steps: int, seconds: float) -> None:
         """The first call is one step, and mostly compilation."""
         wanted = int(steps * CALL_SECONDS / max(seconds, 1e-6))
@@ -113,9 +114,12 @@ class Run:
         bar.set_postfix(means, refresh=False)
         bar.update(int(state.step) - bar.n)
 
-    def _save(self, state: State, best: models.Params) -> None:
+    def _count_seconds(self) -> None:
         self.progress.seconds += time.monotonic() - self._clock
         self._clock = time.monotonic()
+
+    def _save(self, state: State, best: models.Params) -> None:
+        self._count_seconds()
         checkpoint.save(self.folder, self.progress, state, best)
         self._saved_at = time.monotonic()
 

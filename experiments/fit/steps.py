@@ -89,18 +89,21 @@ class Steps:
 
     def advance(self, state: State, until: Array, train: Any, key: Array) -> State:
         """The state after step `until`, of the same epoch; or sooner, after a step that was not finite."""
-        steps_per_epoch = self.problem.steps_per_epoch
-        epoch_key = jax.random.fold_in(_data_key(key), state.step // steps_per_epoch)
-        plan = self.problem.plan(train, epoch_key)
+        plan = self.plan(state.step, train, key)
 
         def go_on(state: State) -> Array:
             return (state.step < until) & state.finite
 
-        def one_step(state: State) -> State:
-            batch = self.problem.batch(train, plan, state.step % steps_per_epoch)
-            return self._step(state, batch, jax.random.fold_in(_dropout_key(key), state.step))
+        return jax.lax.while_loop(go_on, lambda state: self.one_step(state, train, plan, key), state)
 
-        return jax.lax.while_loop(go_on, one_step, state)
+    def plan(self, step: Array, train: Any, key: Array) -> Any:
+        """What decides the minibatches of the epoch that `step` is in."""
+        return self.problem.plan(train, jax.random.fold_in(_data_key(key), step // self.problem.steps_per_epoch))
+
+    def one_step(self, state: State, train: Any, plan: Any, key: Array) -> State:
+        """The state after one step more; `plan` is that of its epoch."""
+        batch = self.problem.batch(train, plan, state.step % self.problem.steps_per_epoch)
+        return self._step(state, batch, jax.random.fold_in(_dropout_key(key), state.step))
 
     def _step(self, state: State, batch: Split, key: Array) -> State:
         before = self._carry(state)
