@@ -393,11 +393,11 @@ def test_the_separate_runs_can_be_trained_and_compared(tmp_path, capsys, monkeyp
     assert "momentum_lstm: separate runs (1) would take" in printed
     last = printed.splitlines()[-1]
     assert last.startswith("separate runs (1) took ")
-    assert float(last.split("the largest difference is ")[1].split()[0]) < 1e-5
+    assert float(last.split("largest differences: loss ")[1].split()[0]) < 1e-5
     folder = tmp_path / f"{NAME}-sweep"
     metrics = lines_of(folder)
     metrics[0]["train_loss"] += 0.5
-    assert "the largest difference is 0.5 (train_loss of momentum_lstm-0-0.9-0.6, epoch 1" in cost.compare(
+    assert "largest differences: loss 0.5 (train_loss of momentum_lstm-0-0.9-0.6, epoch 1" in cost.compare(
         grid.make(NAME, SET[1:], None, (0,), (0.9,), (0.6,)), folder, metrics, None, None, ""
     )
 

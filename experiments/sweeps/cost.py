@@ -31,8 +31,8 @@ class Estimate:
 
     def __str__(self) -> str:
         return (
-            f"{self.cell}: separate runs ({self.runs}) would take {self.seconds:.1f} s, estimated from {self.steps} steps of one, "
-            f"and {self.compilation:.1f} s of compilation each"
+            f"{self.cell}: separate runs ({self.runs}) would take {self.seconds:.1f} s, estimated from {self.steps} steps "
+            f"of one, and {self.compilation:.1f} s of compilation each"
         )
 
 
@@ -68,7 +68,8 @@ def compare(grid: Grid, folder: Path, metrics: list[dict[str, Any]], data_dir: P
     Raises:
       DataError, RunError, StoppedError: as `experiments.fit.fit`; a run that diverges is only reported.
     """
-    seconds, furthest, where, disagree, count = 0.0, 0.0, "", [], 0
+    seconds, count, disagree = 0.0, 0, []
+    furthest: dict[str, tuple[float, str]] = {}  # by score: an accuracy changes by whole examples
     for cell in grid.configs:
         for run in grid.runs(cell):
             count += 1
@@ -87,11 +88,14 @@ def compare(grid: Grid, folder: Path, metrics: list[dict[str, Any]], data_dir: P
                 raise RunError(f"{folder / 'separate'}: the run {name} is gone")
             seconds += saved.progress.seconds
             for alone, together in zip(saved.progress.metrics, lines, strict=False):
-                for key in alone.keys() & together.keys() - {"kind"}:
+                for key in sorted(alone.keys() & together.keys() - {"kind"}):
                     difference = abs(alone[key] - together[key])
-                    if difference > furthest:
-                        furthest, where = difference, f" ({key} of {name}, epoch {alone['epoch']}: {alone[key]:.6g} alone)"
-    text = f"separate runs ({count}) took {seconds:.1f} s, measured, with compilation; the largest difference is {furthest:.2g}{where}"
+                    score = key.rpartition("_")[2]
+                    if (score == "loss" and score not in furthest) or difference > furthest.get(score, (0.0, ""))[0]:
+                        where = f"{key} of {name}, epoch {alone['epoch']}: {alone[key]:.6g} alone"
+                        furthest[score] = difference, f"{score} {difference:.2g} ({where})"
+    text = f"separate runs ({count}) took {seconds:.1f} s, measured, with compilation"
+    text += "; largest differences: " + ", ".join(text for _, text in furthest.values())
     return text + (f"; diverged in one of the two alone: {', '.join(disagree)}" if disagree else "")
 
 
