@@ -247,6 +247,17 @@ def test_a_run_stops_at_the_step_where_it_diverged():
         assert all(same), number
 
 
+def test_a_stopped_run_stands_still_even_if_its_numbers_are_finite():
+    of = trainer_of("momentum_lstm")
+    first = of.advance(of.start(), 1)
+    stopped = first._replace(stacked=first.stacked._replace(finite=first.stacked.finite.at[1].set(False)))
+    later, undisturbed = of.advance(stopped, 3), of.advance(first, 3)
+    assert later.done.tolist() == [3, 1, *[3] * 6]
+    for number in range(8):
+        other = stopped if number == 1 else undisturbed
+        assert all(np.array_equal(a[number], b[number]) for a, b in zip(leaves(later), leaves(other), strict=True)), number
+
+
 def leaves(runs):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(runs._replace(stacked=runs.stacked._replace(step=())))]
 
