@@ -1,8 +1,8 @@
 """The recurrent products of a training step and hardly anything else, as XLA runs them here: `python -m benchmarks.floor`.
 
 An LSTM's training step has a product at every step of time forwards, one backwards, and the weights' gradient, for which whole
-chunks of steps are multiplied; the products of the projection, which do not go step by step, are left out. Each is timed alone, in a `jax.lax.scan` that hands its result on, so that XLA can neither
-move it out of the loop nor run two at once.
+chunks of steps are multiplied; the products of the projection, which do not go step by step, are left out. Each is timed alone,
+in a `jax.lax.scan` that hands its result on, so that XLA can neither move it out of the loop nor run two at once.
 """
 
 from collections.abc import Callable, Sequence

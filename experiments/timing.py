@@ -51,6 +51,8 @@ SIZES = {
     "timit": Sizes("regress", (3696, 400, 192), (489, 489, 489), 129, 129),
     "fsdd": Sizes("regress", (2400, 300, 300), (145, 85, 74), 129, 129),
 }
+# Tokens of the train, validation and test splits, and different ones. "text" may be any: a million characters here.
+TEXTS = {"ptb": ((929_589, 73_760, 82_430), 10_000), "text": ((900_000, 50_000, 50_000), 65)}
 # Fields that change numbers, and not the program of a step.
 NUMBERS = ("mu", "step_size", "beta", "eps", "forget_bias", "input_scale", "learning_rate", "skew_learning_rate", "rmsprop_decay")
 BEFORE = ("init_scheme", "skew_init", "permutation_seed", "seed", "epochs", "evaluate_every")  # or what is not in a step
@@ -96,7 +98,7 @@ def time_all(names: Sequence[str], out: Path, seconds: int) -> None:
 
 def has_sizes(config: Config) -> bool:
     """Whether stand-in data can be made for a config."""
-    return config.task in problem.SYNTHETIC or config.task in SIZES
+    return config.task in problem.SYNTHETIC or config.task in SIZES or config.task in TEXTS
 
 
 def program(config: Config) -> tuple[object, ...]:
@@ -161,7 +163,7 @@ def measure(config: Config, seconds: float) -> Timed:
     start = time.perf_counter()
     stepper.evaluate()
     whole_split = time.perf_counter() - start
-    evaluation = whole_split / _batches(len(small.validation.targets), config.batch_size)
+    evaluation = whole_split / _batches(len(small.validation.targets), config.evaluation_batch_size or config.batch_size)
     return Timed(step, ROUNDS * count, evaluation, max(0.0, first - step - whole_split), steps_per_epoch, *batches)
 
 
@@ -192,6 +194,8 @@ def stand_in(config: Config) -> tuple[Problem, int, tuple[int, int]]:
         made = problem.generated(config)
         held_out = _batches(len(made.validation.targets), config.batch_size)
         return made, made.steps_per_epoch, (held_out, held_out)
+    if config.task in TEXTS:
+        return _stand_in_text(config)
     sizes, batch = SIZES[config.task], config.batch_size
     random = np.random.default_rng(0)
     train, validation = (_split(random, sizes, 2 * batch, steps) for steps in sizes.steps[:2])
@@ -201,6 +205,19 @@ def stand_in(config: Config) -> tuple[Problem, int, tuple[int, int]]:
     validation_batches, test_batches = (_batches(examples, batch) for examples in sizes.examples[1:])
     # The same two minibatches again and again: one behind the end of the data is the last one.
     return dataclasses.replace(small, steps_per_epoch=steps_per_epoch), steps_per_epoch, (validation_batches, test_batches)
+
+
+def _stand_in_text(config: Config) -> tuple[Problem, int, tuple[int, int]]:
+    """A text of the real length to train on, and two windows of each other split."""
+    (train, *held_out), vocabulary = TEXTS[config.task]
+    rows, bptt = config.evaluation_batch_size or config.batch_size, config.bptt
+    assert bptt is not None  # so says the config
+    random = np.random.default_rng(0)
+    streams = (random.integers(0, vocabulary, tokens + 1, np.int32) for tokens in (train, *[2 * rows * bptt] * 2))
+    splits = [Split(stream[:-1], stream[1:]) for stream in streams]
+    made = problem.streamed(config, Dataset(*splits, Info("random", "language", vocabulary, {}, ())))
+    validation, test = (-(-(tokens // rows) // bptt) for tokens in held_out)
+    return made, made.steps_per_epoch, (validation, test)
 
 
 def _split(random: np.random.Generator, sizes: Sizes, examples: int, steps: int) -> Split:

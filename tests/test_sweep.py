@@ -437,6 +437,7 @@ REFUSALS = {
     "an unknown config": (["--config", "mnist"], "no config is called 'mnist'"),
     "no config": ([], "the following arguments are required: --config"),
     "an unknown field": (["--config", NAME, "--set", "hiden=3"], "no field 'hiden'"),
+    "averaged steps": (["--config", "ptb_lstm"], "averages its steps when it is stuck, which a sweep cannot: --set nonm"),
     "no momentum": (["--config", "adding_rmsprop_lstm", "--mu", "0.5"], "--mu 0.5: mu is no argument of the cell 'rmsprop_lstm'"),
     "no drive": (["--config", "adding_lstm", "--step-size", "1"], "--step-size 1.0: step_size is no argument of the cell 'lstm'"),
     "not in one of the cells": (

@@ -80,6 +80,8 @@ def make(
     if cells is not None and any(assignment.startswith("cell=") for assignment in assignments):
         raise ConfigError("--set cell=… and --cells exclude each other")
     chosen = [configs.override(_with_cell(base, cell), assignments) for cell in _once("--cells", cells or [base.cell])]
+    if any(config.nonmonotone is not None for config in chosen):
+        raise ConfigError(f"{name} averages its steps when it is stuck, which a sweep cannot: --set nonmonotone=none")
     given = {"--seeds": ("seed", seed), "--mu": ("mu", mu), "--step-size": ("step_size", step_size)}
     for option, (field, values) in given.items():
         for value, config in itertools.product(_once(option, values or ()), chosen):
