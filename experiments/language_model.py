@@ -1,6 +1,7 @@
 """A language model: an embedding, recurrent layers, and the embedding once more as the decoder; regularised as the AWD-LSTM."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ INITIAL_EMBEDDING = 0.1  # uniform between plus and minus this
 @dataclasses.dataclass(frozen=True)
 class LanguageModel:
     """Predicts each token from those before it; a window of text goes on where the one before it ended.
+
+    Parameters, logits and penalties are float32; between them, all is computed in `dtype`, as in `networks.Network`.
 
     Args:
       cell: of every layer; the last layer has the size of the embedding instead of the cell's.
@@ -47,6 +50,7 @@ class LanguageModel:
     weight_dropout: float = 0.0
     activation_regularization: float = 0.0
     temporal_regularization: float = 0.0
+    dtype: Any = jnp.float32
 
     @property
     def cells(self) -> list[mr.Cell]:
@@ -65,7 +69,8 @@ class LanguageModel:
 
     def initial_carry(self, params: models.Params, batch_size: int) -> tuple[mr.CellState, ...]:
         """The states before a text begins: zeros, of each layer's drive and core."""
-        return tuple(cell.initial_state(p, (batch_size,)) for cell, p in zip(self.cells, params["cells"], strict=True))
+        computed = jax.tree.map(lambda leaf: leaf.astype(self.dtype), params["cells"])
+        return tuple(cell.initial_state(p, (batch_size,)) for cell, p in zip(self.cells, computed, strict=True))
 
     def run(
         self, params: models.Params, carry: tuple[mr.CellState, ...], batch: Split, key: Array | None = None
@@ -85,7 +90,7 @@ class LanguageModel:
             key, now = jax.random.split(key)
             return nnx.Dropout(rate, broadcast_dims=shared)(values, rngs=now)
 
-        embedding = params["embedding"]["kernel"]
+        embedding, bias = (leaf.astype(self.dtype) for leaf in (params["embedding"]["kernel"], params["head"]["bias"]))
         words = drop(embedding, self.embedding_dropout, FEATURES)[jnp.swapaxes(batch.inputs, 0, 1)]
         hs = drop(words, self.input_dropout, TIME)
         states = []
@@ -95,11 +100,12 @@ class LanguageModel:
             if self.weight_dropout:
                 kernel = drop(layer["core"]["kernel"], self.weight_dropout)
                 layer = {**layer, "core": {**layer["core"], "kernel": kernel}}
-            state, hs = mr.unroll(cell, layer, hs, state, seq_lengths=batch.lengths)
+            state, hs = mr.unroll(cell, layer, hs, state, seq_lengths=batch.lengths, dtype=self.dtype)
             states.append(state)
         outputs = drop(hs, self.output_dropout, TIME)
-        logits = affine({"kernel": embedding.T, "bias": params["head"]["bias"]}, jnp.swapaxes(outputs, 0, 1))
-        return tuple(states), logits, self._penalty(hs, outputs, batch.lengths)
+        logits = affine({"kernel": embedding.T, "bias": bias}, jnp.swapaxes(outputs, 0, 1)).astype(jnp.float32)
+        penalty = self._penalty(hs.astype(jnp.float32), outputs.astype(jnp.float32), batch.lengths)
+        return tuple(states), logits, penalty
 
     def _penalty(self, hs: Array, outputs: Array, lengths: Array) -> Array:
         """Both are (time, batch, E), and zero behind the end; a window of one token has no differences."""

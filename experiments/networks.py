@@ -1,7 +1,9 @@
 """Networks for sequences: a recurrent cell, and a linear map of its last hidden state or of every one."""
 
 import dataclasses
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -15,6 +17,9 @@ from momentum_rnn_jax.cores import affine
 class Network:
     """A cell and its head; `every_step` says whether the head reads every hidden state, or the last one.
 
+    Parameters are float32, and so are outputs; between them, all is computed in `dtype`, but for what would be lost in 16 bits:
+    an orthogonal matrix and the states of a drive.
+
     Nothing is masked in here: an output depends on no later step, so what stands behind the end of a short sequence changes
     none of the outputs that count. The loss leaves the others out.
     """
@@ -24,6 +29,7 @@ class Network:
     outputs: int
     every_step: bool
     input_scale: float = 1.0
+    dtype: Any = jnp.float32
 
     def init(self, key: Array) -> models.Params:
         """New parameters, `{"cell": …, "head": {"kernel": (H, outputs), "bias": (outputs,)}}`."""
@@ -31,8 +37,14 @@ class Network:
 
     def apply(self, params: models.Params, inputs: Array) -> Array:
         """(batch, time, features) -> (batch, time, outputs), or (batch, outputs) where the last state alone is read."""
-        _, hs = mr.unroll(self.cell, params["cell"], self.input_scale * jnp.swapaxes(inputs, 0, 1))
-        return jnp.swapaxes(affine(params["head"], hs), 0, 1) if self.every_step else affine(params["head"], hs[-1])
+        hs = self.hidden_states(params, inputs)
+        head = jax.tree.map(lambda leaf: leaf.astype(self.dtype), params["head"])
+        outputs = jnp.swapaxes(affine(head, hs), 0, 1) if self.every_step else affine(head, hs[-1])
+        return outputs.astype(jnp.float32)
+
+    def hidden_states(self, params: models.Params, inputs: Array) -> Array:
+        """(batch, time, features) -> (time, batch, H), in `dtype`."""
+        return mr.unroll(self.cell, params["cell"], self.input_scale * jnp.swapaxes(inputs, 0, 1), dtype=self.dtype)[1]
 
     def initial_carry(self, params: models.Params, batch_size: int) -> tuple[()]:
         """Nothing: every sequence begins from zeros."""

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments import configs
-from experiments.command import OneLineParser, as_typed
+from experiments.command import OneLineParser, as_typed, whole_number
 from experiments.configs import CONFIGS, ConfigError, durations
 from experiments.datasets import DataError
-from experiments.fit import Outcome, RunError, StoppedError, fit
+from experiments.fit import Outcome, RunError, StoppedError, fit, hosts
+from experiments.fit.signals import Signals
 
 MODULE = "experiments.train"
+MAX_PROCESSES = 10_000
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,12 +27,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(listing())
         return 0
     try:
-        config = configs.override(configs.get(options.config), options.set)
-        outcome = fit(options.config, config, options.out, options.data_dir, options.source, as_typed(MODULE, arguments))
+        if options.distributed or options.coordinator is not None:
+            with Signals():
+                hosts.join(options.coordinator, options.num_processes, options.process_id)
+        with hosts.together():
+            config = configs.override(configs.get(options.config), options.set)
+        outcome = fit(
+            options.config,
+            config,
+            options.out,
+            options.data_dir,
+            options.source,
+            as_typed(MODULE, arguments),
+            devices=options.devices,
+            tensorboard=options.tensorboard,
+        )
     except (ConfigError, DataError, RunError, StoppedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return getattr(error, "status", 2)
-    print(summary(outcome))
+    if hosts.is_first():
+        print(summary(outcome))
     return 0
 
 
@@ -71,7 +87,41 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), help="where the run's folder NAME-seedSEED is made (default: %(default)s)"
     )
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--devices",
+        type=number_of_devices,
+        default=1,
+        metavar="N",
+        help="how many devices share each minibatch, of each process; or all (default: %(default)s)",
+    )
+    parser.add_argument("--tensorboard", action="store_true", help="write an event file into the run's folder too")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of several, with the same command, is met")
+    parser.add_argument("--num-processes", type=whole_number(MAX_PROCESSES), metavar="N", help="how many there are")
+    parser.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
+    parser.add_argument("--distributed", action="store_true", help="several processes, as the cluster says")
+    options = parser.parse_args(arguments)
+    check_processes(parser, options)
+    return options
+
+
+def number_of_devices(text: str) -> int | None:
+    """The value of `--devices`; None for all."""
+    return None if text == "all" else whole_number(MAX_PROCESSES)(text)
+
+
+def check_processes(parser: OneLineParser, options: argparse.Namespace) -> None:
+    """Refuse options for several processes that do not go together."""
+    given = [options.coordinator, options.num_processes, options.process_id]
+    if any(value is not None for value in given):
+        if options.distributed:
+            parser.error("--distributed asks the cluster for what --coordinator, --num-processes and --process-id say")
+        if None in given:
+            parser.error("--coordinator, --num-processes and --process-id go together")
+        host, _, port = options.coordinator.rpartition(":")
+        if not host or not port.isdecimal():
+            parser.error(f"argument --coordinator: must be HOST:PORT, got {options.coordinator!r}")
+        if not 0 <= options.process_id < options.num_processes:
+            parser.error(f"argument --process-id: must be from 0 to {options.num_processes - 1}, got {options.process_id}")
 
 
 if __name__ == "__main__":

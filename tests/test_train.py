@@ -12,7 +12,7 @@ from experiments import configs, fit
 from experiments.configs import CONFIGS, base, durations
 from experiments.datasets import load
 from experiments.fit import checkpoint, files, loop
-from tests.train_command import COMMAND, NAME, ROOT, arrays, main, quick, quick_programs, quick_trainer  # noqa: F401
+from tests.train_command import COMMAND, FILES, NAME, ROOT, arrays, main, quick, quick_programs, quick_trainer  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -129,7 +129,7 @@ def assert_same_end(folder, ended):
     assert (folder / "metrics.jsonl").read_bytes() == (ended / "metrics.jsonl").read_bytes()
     assert arrays(folder) == arrays(ended)
     assert (folder / "best.npz").read_bytes() == (ended / "best.npz").read_bytes()
-    assert {path.name for path in folder.iterdir()} == {"checkpoint.npz", "metrics.jsonl", "best.npz", "config.json"}
+    assert {path.name for path in folder.iterdir()} == FILES
 
 
 def test_a_run_fills_its_folder(ended):

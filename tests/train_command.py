@@ -13,13 +13,14 @@ import pytest
 
 from experiments import configs, fit, train
 from experiments.datasets import Dataset, Info, Split
-from experiments.fit import problem, trainer
+from experiments.fit import meshes, problem, trainer
 
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = ("hidden_features=4", "epochs=2", "batch_size=4", "steps_per_epoch=2")
 TINY_SYNTHETIC = (*TINY, "length=3", "held_out=5")
 TINY_LANGUAGE = (*TINY, "layers=2", "embedding_features=3", "bptt=5", "evaluation_batch_size=2")
 NAME = "adding_momentum_lstm"
+FILES = {"checkpoint.npz", "metrics.jsonl", "best.npz", "config.json"}
 COMMAND = ("--config", NAME, "--set", *TINY_SYNTHETIC, "epochs=3", "steps_per_epoch=4")
 
 
@@ -59,7 +60,7 @@ def stand_in(name, *paths, **options):
 @functools.cache
 def quick_trainer(config):
     """Compiled once for all tests, and as quickly as can be."""
-    return trainer.Trainer(config, problem.load(config, pathlib.Path(), None))
+    return trainer.Trainer(config, problem.load(config, pathlib.Path(), None), meshes.make(1, config.batch_size))
 
 
 @contextlib.contextmanager
@@ -68,7 +69,7 @@ def quick_programs():
     with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
         patch.setattr(problem.datasets, "load", stand_in)
         patch.setattr(trainer, "COMPILER_OPTIONS", {"xla_backend_optimization_level": 0})
-        patch.setattr(fit, "Trainer", lambda config, loaded: quick_trainer(config))
+        patch.setattr(fit, "Trainer", lambda config, loaded, mesh: quick_trainer(config))
         yield
 
 
@@ -86,9 +87,9 @@ def main(out, *arguments):
         return end.code
 
 
-def process(out, cache, *arguments):
+def process(out, cache, *arguments, module="experiments.train", devices=1):
     """The command in a process of its own; all of them share their compiled programs."""
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+    flags = f"--xla_force_host_platform_device_count={devices} --xla_backend_optimization_level=0"
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
@@ -96,7 +97,7 @@ def process(out, cache, *arguments):
         "JAX_COMPILATION_CACHE_DIR": str(cache),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
-    command = [sys.executable, "-W", "error", "-m", "experiments.train", *arguments, "--out", str(out)]
+    command = [sys.executable, "-W", "error", "-m", module, *arguments, "--out", str(out)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 

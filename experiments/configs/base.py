@@ -25,6 +25,7 @@ TASKS: dict[str, tuple[str, ...]] = {
 TASK_OPTIONS = ("length", "held_out", "validation_size", "permutation_seed", "unit", "min_count")
 CELL_OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "forget_bias", "init_scheme", "skew_init")
 OPTIMIZERS = ("rmsprop", "adam", "sgd")
+PRECISIONS = ("float32", "bfloat16")
 
 LANGUAGE_TASKS = ("ptb", "text")
 LANGUAGE_SIZES = ("layers", "embedding_features", "bptt")
@@ -62,6 +63,7 @@ class Config:
       steps_per_epoch: minibatches in an epoch; None for as many as the training split fills. A synthetic task needs it.
       evaluate_every: epochs between two looks at the validation split; the last epoch always has one.
       seed: decides the initial parameters and the order of the examples.
+      precision: "float32" or "bfloat16", of the network; parameters, gradients, the optimiser, scores and the loss are float32.
 
     Raises:
       TypeError, ValueError: a value is of the wrong kind or not allowed; the message names it.
@@ -114,11 +116,13 @@ class Config:
     steps_per_epoch: int | None = None
     evaluate_every: int = 1
     seed: int = 0
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         _checks.choice("task", self.task, TASKS)
         _checks.choice("optimizer", self.optimizer, OPTIMIZERS)
         _checks.choice("skew_optimizer", self.skew_optimizer, OPTIMIZERS)
+        _checks.choice("precision", self.precision, PRECISIONS)
         for name in ("hidden_features", "epochs", "batch_size", "evaluate_every"):
             _checks.integer(name, getattr(self, name), low=1)
         for name in (

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from experiments import models, parameters
-from experiments.fit import files
+from experiments.fit import files, hosts
 from experiments.fit.errors import RunError
 
 NAME = "checkpoint.npz"
@@ -74,26 +74,37 @@ def save_best(folder: Path, best: models.Params, name: str = BEST) -> None:
 
 
 def read(folder: Path) -> Saved | None:
-    """The checkpoint in a folder, or None if there is no such folder.
+    """The checkpoint in a folder, or None if there is no such folder; for all processes, what the first one finds.
 
     Raises:
       RunError: the folder holds none, or one that is damaged.
     """
     path = folder / NAME
+    with hosts.together():
+        content = _content(path) if hosts.is_first() else None
+    if not hosts.from_each(content is not None)[0]:
+        return None
     try:
-        if not folder.exists():
-            return None
-        if not path.exists():
-            raise RunError(f"{folder} is in the way: it holds no {NAME}; move it, or give another --out")
-        with path.open("rb") as file, np.load(file) as entries:
+        with np.load(io.BytesIO(hosts.from_first(content or b""))) as entries:
             arrays = dict(entries)
         return Saved(path, Progress(**json.loads(str(arrays.pop(TEXT)))), arrays)
     except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(path, error) from error
 
 
+def _content(path: Path) -> bytes | None:
+    try:
+        if not path.parent.exists():
+            return None
+        if not path.exists():
+            raise RunError(f"{path.parent} is in the way: it holds no {NAME}; move it, or give another --out")
+        return path.read_bytes()
+    except OSError as error:
+        raise _damaged(path, error) from error
+
+
 def restore(saved: Saved, state: Any) -> tuple[Any, models.Params]:
-    """The state and the best parameters; `state` says which shapes and dtypes they must have.
+    """The state and the best parameters, arrays of this process; `state` says which shapes and dtypes they must have.
 
     Raises:
       RunError: they have others.
@@ -102,7 +113,7 @@ def restore(saved: Saved, state: Any) -> tuple[Any, models.Params]:
     expected = parameters.flat(like)
     if {name: (a.shape, a.dtype) for name, a in saved.arrays.items()} != {n: (a.shape, a.dtype) for n, a in expected.items()}:
         raise _damaged(saved.path, ValueError("its arrays are not those of this network"))
-    tree = jax.tree.unflatten(jax.tree.structure(like), [jax.numpy.asarray(saved.arrays[name]) for name in expected])
+    tree = jax.tree.unflatten(jax.tree.structure(like), [saved.arrays[name] for name in expected])
     return tree["state"], tree["best"]
 
 

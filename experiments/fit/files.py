@@ -1,12 +1,18 @@
 """Files that appear whole or not at all."""
 
+import contextlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from experiments import record
 from experiments.fit.errors import RunError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 def write(path: Path, content: bytes) -> None:
@@ -43,6 +49,39 @@ def create_folder(folder: Path, fill: Callable[[Path], None]) -> None:
         raise RunError(f"{folder} cannot be made: {error.strerror}") from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """No other process may be in here for that folder; it need not exist yet. A process that is killed leaves its lock at once.
+
+    Says nothing where files cannot be locked.
+
+    Raises:
+      RunError: another process is in here.
+    """
+    if fcntl is None:
+        yield
+        return
+    path = folder.with_name(f".{folder.name}.lock")
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                file = held.enter_context(path.open("w"))
+            except OSError as error:
+                raise RunError(f"{path} cannot be written: {error.strerror}") from error
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise RunError(f"another process is training in {folder}; wait for its end, or give another --out") from error
+            except OSError:  # some file systems have no locks
+                break
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                break  # else another process has just ended, and taken this file away
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 def check_writable(folder: Path) -> None:

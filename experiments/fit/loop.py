@@ -11,12 +11,13 @@ from tqdm import tqdm
 
 from experiments import models
 from experiments.configs import Config
-from experiments.fit import averaging, checkpoint
+from experiments.fit import averaging, checkpoint, hosts
 from experiments.fit.checkpoint import Progress
 from experiments.fit.errors import DivergedError, StoppedError
 from experiments.fit.problem import Kind
 from experiments.fit.signals import Signals
 from experiments.fit.steps import State
+from experiments.fit.tensorboard import Events
 from experiments.fit.trainer import Trainer
 
 CALL_SECONDS = 1.0  # between two looks at signals, and at the bar
@@ -35,9 +36,18 @@ def is_better(line: dict[str, Any], best: dict[str, Any] | None, kind: Kind) -> 
 class Run:
     """One run in its folder. How many steps are done at a time, and where a run is interrupted, changes no result."""
 
-    def __init__(self, name: str, folder: Path, config: Config, trainer: Trainer, signals: Signals, progress: Progress):
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        config: Config,
+        trainer: Trainer,
+        signals: Signals,
+        progress: Progress,
+        events: Events | None = None,
+    ):
         self.name, self.folder, self.config, self.trainer, self.signals = name, folder, config, trainer, signals
-        self.progress = progress
+        self.progress, self.events = progress, events
         self._stride = 1
         self._clock = self._saved_at = time.monotonic()
 
@@ -50,8 +60,10 @@ class Run:
           RunError: something cannot be written.
         """
         steps_per_epoch, epochs = self.trainer.problem.steps_per_epoch, self.config.epochs
-        done = int(state.step)
-        with tqdm(total=epochs * steps_per_epoch, initial=done, unit="step", mininterval=0.5, dynamic_ncols=True) as bar:
+        done, hidden = int(state.step), not hosts.is_first()
+        with tqdm(
+            total=epochs * steps_per_epoch, initial=done, unit="step", mininterval=0.5, dynamic_ncols=True, disable=hidden
+        ) as bar:
             bar.set_description(f"{self.name} (compiling)")
             for epoch in range(len(self.progress.metrics) + 1, epochs + 1):
                 state = self._train_epoch(state, best, epoch * steps_per_epoch, bar)
@@ -69,7 +81,7 @@ class Run:
         result = {"kind": "test", "epoch": self.progress.best["epoch"], **self._look(best, "test", state)}
         self.progress.metrics.append(result)
         self.progress.finished = True
-        checkpoint.save_best(self.folder, best)
+        hosts.on_first(lambda: checkpoint.save_best(self.folder, best))
         self._save(state, best)
         return result
 
@@ -82,11 +94,11 @@ class Run:
             self._adapt(int(new.step) - step, time.monotonic() - start)
             state = new
             self._show(state, end, bar)
-            if self.signals.received is not None:
+            late, signal_number = self._agree()
+            if late or signal_number is not None:
                 self._save(state, best)
-                raise self._stopped(int(state.step))
-            if time.monotonic() - self._saved_at > SAVE_SECONDS:
-                self._save(state, best)
+            if signal_number is not None:
+                raise self._stopped(signal_number, int(state.step))
         return state
 
     def _look(self, params: models.Params, split: str, state: State) -> dict[str, float]:
@@ -105,6 +117,13 @@ class Run:
         wanted = int(steps * CALL_SECONDS / max(seconds, 1e-6))
         self._stride = max(1, min(wanted, 4 * self._stride))
 
+    def _agree(self) -> tuple[bool, int | None]:
+        """Whether to save, and which signal came: several processes have one clock, and a signal to one is for all."""
+        late = time.monotonic() - self._saved_at > SAVE_SECONDS
+        told = hosts.from_each([self._stride, late, self.signals.received])
+        self._stride, late, _ = told[0]
+        return late, next((number for *_, number in told if number is not None), None)
+
     def _show(self, state: State, end: int, bar: tqdm) -> None:
         steps = int(state.step) - (end - self.trainer.problem.steps_per_epoch)
         means = {name: f"{float(total) / steps:.4g}" for name, total in state.totals.items()}
@@ -120,8 +139,13 @@ class Run:
 
     def _save(self, state: State, best: models.Params) -> None:
         self._count_seconds()
-        checkpoint.save(self.folder, self.progress, state, best)
+        hosts.on_first(lambda: self._write(state, best))
         self._saved_at = time.monotonic()
+
+    def _write(self, state: State, best: models.Params) -> None:
+        checkpoint.save(self.folder, self.progress, state, best)
+        if self.events is not None:
+            self.events.write(self.progress.metrics)
 
     def _diverged(self, what: str, state: State) -> DivergedError:
         saved = checkpoint.read(self.folder)
@@ -131,9 +155,7 @@ class Run:
             f"{self.folder / checkpoint.NAME}{at}"
         )
 
-    def _stopped(self, step: int) -> StoppedError:
-        number = self.signals.received
-        assert number is not None
+    def _stopped(self, number: int, step: int) -> StoppedError:
         return StoppedError(
             f"{signal.Signals(number).name} after step {step}; the same command goes on from {self.folder}", number
         )

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.sharding import Mesh
 
 import momentum_rnn_jax as mr
 from experiments import models
 from experiments.configs import Config
 from experiments.configs.base import REGULARIZERS
 from experiments.datasets import Split
-from experiments.fit import averaging, optimizer, scores
+from experiments.fit import averaging, meshes, optimizer, scores
 from experiments.fit.problem import Problem
 from experiments.language_model import LanguageModel
 from experiments.networks import Network
@@ -48,11 +49,13 @@ class Steps:
     Args:
       config: all that is not given here.
       problem: the data, how it is read and scored.
+      mesh: the devices that share each minibatch, of which `batch_size` is a multiple.
       hyper_parameters: of the cell, in the place of the config's; they may be traced.
     """
 
-    def __init__(self, config: Config, problem: Problem, **hyper_parameters: Array) -> None:
+    def __init__(self, config: Config, problem: Problem, mesh: Mesh | None = None, **hyper_parameters: Array) -> None:
         self.problem = problem
+        self._mesh = mesh
         self.network = _network(config, problem, config.make_cell(**hyper_parameters))
         self._optimizer = optimizer.make(config)
         self._rebase_every = config.rebase_every
@@ -103,7 +106,7 @@ class Steps:
     def one_step(self, state: State, train: Any, plan: Any, key: Array) -> State:
         """The state after one step more; `plan` is that of its epoch."""
         batch = self.problem.batch(train, plan, state.step % self.problem.steps_per_epoch)
-        return self._step(state, batch, jax.random.fold_in(_dropout_key(key), state.step))
+        return self._step(state, meshes.share(self._mesh, batch), jax.random.fold_in(_dropout_key(key), state.step))
 
     def _step(self, state: State, batch: Split, key: Array) -> State:
         before = self._carry(state)
@@ -145,14 +148,15 @@ class Steps:
     def score_split(self, params: models.Params, split: Split) -> dict[str, Array]:
         """Every score of a whole split, batch by batch in order; the last one is filled up with examples that do not count."""
         examples = len(split.targets)
-        size = min(self._evaluation_batch_size, examples)
+        devices = 1 if self._mesh is None else self._mesh.size
+        size = min(self._evaluation_batch_size, -(-examples // devices) * devices)
         indices = jnp.arange(-(-examples // size) * size).reshape(-1, size)
 
         def add(so_far: Any, rows: Array) -> tuple[Any, None]:
             sums, carry = so_far
             counts = (rows < examples).astype(jnp.float32)
             batch = jax.tree.map(lambda array: array[jnp.minimum(rows, examples - 1)], split)
-            carry, each = self._scores(params, carry, batch)
+            carry, each = self._scores(params, carry, meshes.share(self._mesh, batch))
             parts = jax.tree.map(lambda part: (part * counts).sum(), each)
             return (jax.tree.map(jnp.add, sums, parts), carry), None
 
@@ -165,9 +169,11 @@ class Steps:
 
 def _network(config: Config, problem: Problem, cell: mr.Cell) -> Network | LanguageModel:
     if config.layers is None:
-        return Network(cell, problem.in_features, problem.outputs, problem.kind.every_step, config.input_scale)
+        every_step = problem.kind.every_step
+        return Network(cell, problem.in_features, problem.outputs, every_step, config.input_scale, jnp.dtype(config.precision))
     rates = {name: getattr(config, name) or 0.0 for name in REGULARIZERS}
-    return LanguageModel(cell, config.layers, problem.outputs, config.embedding_features, **rates)
+    sizes = (config.layers, problem.outputs, config.embedding_features)
+    return LanguageModel(cell, *sizes, dtype=jnp.dtype(config.precision), **rates)
 
 
 def _initial_key(key: Array) -> Array:

@@ -1,14 +1,17 @@
 """The compiled part of a run: from one optimiser step to a later one of the same epoch, and a whole split evaluated."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from experiments import models
 from experiments.configs import Config
 from experiments.datasets import Split
+from experiments.fit import meshes
 from experiments.fit.problem import Problem
 from experiments.fit.steps import State, Steps
 
@@ -17,17 +20,27 @@ COMPILER_OPTIONS: dict[str, Any] | None = None
 
 
 class Trainer:
-    """One network on one problem; all of it is decided by the config, the data and the state."""
+    """One network on one problem; all of it is decided by the config, the data and the state.
 
-    def __init__(self, config: Config, problem: Problem) -> None:
-        self.problem = problem
-        steps = Steps(config, problem)
+    Each device of the mesh has all of the state and the data, and computes its part of each minibatch.
+    """
+
+    def __init__(self, config: Config, problem: Problem, mesh: Mesh) -> None:
+        self._mesh = mesh
+        splits = {name: self.put(getattr(problem, name)) for name in ("train", "validation", "test")}
+        self.problem = dataclasses.replace(problem, **splits)
+        steps = Steps(config, self.problem, mesh)
         self.network = steps.network
-        self._key = jax.random.key(config.seed)
         self._initial = steps.initial
-        self._start = jax.jit(steps.initial, compiler_options=COMPILER_OPTIONS)
-        self._advance = jax.jit(steps.advance, compiler_options=COMPILER_OPTIONS)
-        self._evaluate = jax.jit(steps.score_split, compiler_options=COMPILER_OPTIONS)
+        how = {"out_shardings": meshes.everywhere(mesh), "compiler_options": COMPILER_OPTIONS}
+        self._key = jax.jit(lambda: jax.random.key(config.seed), **how)()
+        self._start = jax.jit(steps.initial, **how)
+        self._advance = jax.jit(steps.advance, **how)
+        self._evaluate = jax.jit(steps.score_split, **how)
+
+    def put(self, tree: Any) -> Any:
+        """Arrays of this process on each device."""
+        return meshes.put_everywhere(self._mesh, tree)
 
     def start(self) -> State:
         """The state before the first step."""

@@ -1,0 +1,58 @@
+"""Run by `test_train_devices.py`: `python -m experiments.train` on tiny data, in a process of its own.
+
+python -m tests.train_process ARGUMENTS...
+python -m tests.train_process --signal-at=STEP ARGUMENTS...   gets a SIGTERM during that step
+python -m tests.train_process --watch JSON                    of several commands, prints which part of a batch each device has
+"""
+
+import json
+import os
+import signal
+import sys
+
+import jax
+import pytest
+
+from experiments import networks, train
+from experiments.fit import loop, problem
+from experiments.fit.trainer import Trainer
+from tests.train_command import stand_in
+
+
+def signalled(advance, step):
+    def wrapped(trainer, state, until):
+        state = advance(trainer, state, until)
+        if int(state.step) == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return state
+
+    return wrapped
+
+
+def watched(hidden_states):
+    def wrapped(network, params, inputs):
+        hs = hidden_states(network, params, inputs)
+        jax.debug.inspect_array_sharding(
+            hs, callback=lambda sharding: print(f"of {hs.shape[1]} examples {sharding.shard_shape(hs.shape)[1]}")
+        )
+        return hs
+
+    return wrapped
+
+
+def main(first, *arguments):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(problem.datasets, "load", stand_in)
+        patch.setattr(loop, "CALL_SECONDS", 0.0)  # one step at a time
+        if first == "--watch":
+            patch.setattr(networks.Network, "hidden_states", watched(networks.Network.hidden_states))
+            return max(train.main(command) for command in json.loads(arguments[0]))
+        if first.startswith("--signal-at="):
+            patch.setattr(Trainer, "advance", signalled(Trainer.advance, int(first.partition("=")[2])))
+        else:
+            arguments = (first, *arguments)
+        return train.main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
