@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from experiments import configs, fit, sweep, sweeps
-from experiments.fit import checkpoint, loop, problem, steps
+from experiments.fit import checkpoint, files, loop, problem, steps
 from experiments.sweeps import cost, grid, heat_map, results, trainer
 from experiments.sweeps.trainer import SweepTrainer
 from tests.test_train import assert_refused, fill_disk
@@ -49,11 +49,14 @@ def shared(config, seeds, hyper_parameters):
 class Alone:
     """A `fit.trainer.Trainer` whose μ, step size and key are arguments of programs that all runs share, one after the other."""
 
-    def __init__(self, config, loaded):
+    def __init__(self, config, loaded, mesh):
         self._programs = single_programs(dataclasses.replace(config, mu=0.5, step_size=0.5, seed=0))
         self.problem = self._programs.problem
         self.network = steps.Steps(config, self.problem).network
         self._arguments = jax.random.key(config.seed), {name: np.float32(getattr(config, name)) for name in ("mu", "step_size")}
+
+    def put(self, tree):
+        return tree
 
     def start(self):
         return self._programs.start(*self._arguments)
@@ -473,6 +476,14 @@ def test_a_wrong_command_is_one_line_and_status_2(arguments, message, tmp_path, 
     monkeypatch.setattr(sweeps, "SweepTrainer", None)  # it never comes to that
     assert_refused(command(tmp_path / "out", *arguments), capsys, message)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_second_process_in_the_folder_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sweeps, "SweepTrainer", None)  # it never comes to that
+    folder = tmp_path / f"{NAME}-sweep"
+    with files.lock(folder):
+        assert_refused(command(tmp_path, "--config", NAME), capsys, f"another process is training in {folder}; wait for its end")
+    assert not folder.exists()
 
 
 def test_a_sweep_of_a_stored_dataset_shows_accuracies(tmp_path):

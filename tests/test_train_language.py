@@ -172,7 +172,7 @@ def layers(monkeypatch):
     """Layers that pass on `[outputs]`, or else ones; what each was given is kept."""
     given, outputs = [], []
 
-    def unroll(cell, params, xs, state, seq_lengths):
+    def unroll(cell, params, xs, state, seq_lengths, dtype):
         given.append((np.asarray(xs), np.asarray(params["core"]["kernel"])))
         return state, outputs[0] if outputs else jnp.ones((*xs.shape[:2], cell.core.hidden_features))
 

@@ -41,16 +41,15 @@ def sweep(grid: Grid, out: Path, data_dir: Path, source: Path | None, command: s
       RunError: the sweep cannot start or go on; `status` is the exit status. A run that diverges is no error.
       StoppedError: Ctrl-C or SIGTERM; likewise.
     """
-    with Signals() as signals:
-        folder = out / f"{grid.name}-sweep"
+    folder = out / f"{grid.name}-sweep"
+    files.check_writable(out)
+    with Signals() as signals, files.lock(folder):
         saved = checkpoint.read(folder)
         if saved is not None:
             checkpoint.check_same(saved, "grid or config", saved.progress.config, grid.describe())
             checkpoint.write_metrics(folder, saved.progress)  # it may be one epoch behind
             if saved.progress.finished:
                 return Outcome(folder, saved.progress, None)
-        else:
-            files.check_writable(out)
         task = problem.load(next(iter(grid.configs.values())), data_dir, source)
         if saved is None:
             notes = {"cell": next(iter(grid.configs)), "compile_seconds": 0.0}
