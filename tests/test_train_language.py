@@ -17,7 +17,7 @@ from experiments import configs, language_model, models, parameters
 from experiments.configs import ConfigError
 from experiments.configs.base import REGULARIZERS
 from experiments.datasets import Split
-from experiments.fit import averaging, checkpoint, loop, problem, windows
+from experiments.fit import averaging, checkpoint, loop, problem, steps, windows
 from experiments.language_model import LanguageModel
 from tests.train_command import arrays, main, quick, quick_trainer, sizes, tiny  # noqa: F401
 
@@ -398,3 +398,13 @@ def test_interrupted_while_it_averages_a_run_ends_the_same(tmp_path, monkeypatch
         best = jax.tree.unflatten(jax.tree.structure(like), [file[name] for name in parameters.flat(like)])
     for split, line in (("validation", lines[epoch - 1]), ("test", lines[-1])):
         assert run.evaluate(best, getattr(run.problem, split))["loss"] == line[f"{split}_loss"]
+
+
+def test_in_16_bits_states_are_and_parameters_drives_and_losses_are_not():
+    config = dataclasses.replace(tiny("text_momentum_lstm"), precision="bfloat16")
+    run = steps.Steps(config, problem.load(config, None, None))
+    key = jax.random.key(0)
+    state = jax.eval_shape(run.initial, key)
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
+    assert {(layer.core.h.dtype, layer.drive.velocity.dtype) for layer in state.carry} == {(jnp.bfloat16, jnp.float32)}
+    assert jax.eval_shape(run.advance, state, np.int32(1), run.problem.train, key) == state
