@@ -21,7 +21,7 @@ import momentum_rnn_jax as mr
 from experiments import flow_plots, metrics, models, parameters, record
 from experiments.command import OneLineParser, add_number, add_out, as_typed, run_in_folder
 from experiments.config import CELLS, Training, make_cell
-from experiments.tasks import Task, digits
+from experiments.datasets import Dataset, digits
 from experiments.trainer import Trainer
 from momentum_rnn_jax.analysis import GradientFlow, gradient_flow
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     loaded = None
     if options.params is not None:
         try:
-            loaded = parameters.load(options.params, options.cell, task.train.inputs.shape[-1], task.num_classes)
+            loaded = parameters.load(options.params, options.cell, task.train.inputs.shape[-1], task.info.outputs)
         except (OSError, ValueError) as error:
             print(f"error: --params {options.params}: {error}", file=sys.stderr)
             return 2
@@ -57,15 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
 
 
-def run(folder: Path, command: str, options: argparse.Namespace, task: Task, loaded: models.Params | None) -> None:
+def run(folder: Path, command: str, options: argparse.Namespace, task: Dataset, loaded: models.Params | None) -> None:
     """Look at every cell at every epoch, and fill the run folder."""
     start = time.perf_counter()
     hidden = options.hidden if loaded is None else len(loaded["head"]["kernel"])
     training = Training(hidden_features=hidden, seeds=1, epochs=options.epochs)
     cells = {name: make_cell(name, training) for name in ([options.cell] if options.cell else CELLS)}
     recipe = training if loaded is None else NotTrained(str(options.params), hidden)
-    record.write_config(folder, command, digits.SETTINGS, recipe, cells)
-    inputs, labels = jax.tree.map(lambda leaf: leaf[: options.examples], task.validation)
+    record.write_config(folder, command, {"name": "digits", **digits.SETTINGS}, recipe, cells)
+    inputs, labels, _ = jax.tree.map(lambda leaf: leaf[: options.examples], task.validation)
 
     pair: dict[str, GradientFlow] = {}
     reports: dict[str, dict[int, GradientFlow]] = {}  # by cell and epoch, one report for each example, stacked

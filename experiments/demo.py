@@ -14,7 +14,7 @@ import momentum_rnn_jax as mr
 from experiments import demo_report, models, plots, record
 from experiments.command import OneLineParser, add_number, add_out, as_typed, run_in_folder
 from experiments.config import BASELINE, CELLS, Training, make_cell
-from experiments.tasks import Task, digits
+from experiments.datasets import Dataset, digits
 from experiments.trainer import Trainer
 
 TITLE = "Handwritten digits, 8x8 pixels one by one in a fixed shuffled order"
@@ -35,13 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(folder: Path, command: str, cells: dict[str, mr.Cell], training: Training) -> None:
     """Train every cell and fill the run folder."""
     start = time.perf_counter()
-    record.write_config(folder, command, digits.SETTINGS, training, cells)
+    record.write_config(folder, command, {"name": "digits", **digits.SETTINGS}, training, cells)
     task = digits.load()
     results = []
     with tqdm(total=len(cells) * training.epochs, unit="epoch", mininterval=0.5, dynamic_ncols=True) as bar:
         for name, cell in cells.items():
             results.append(train(name, cell, task, training, folder, bar))
-    text = f"{demo_report.table(results)}\n\n{demo_report.verdict(results, BASELINE, len(task.test.labels))}\n"
+    text = f"{demo_report.table(results)}\n\n{demo_report.verdict(results, BASELINE, len(task.test.targets))}\n"
     plots.learning_curves(folder / "curves.png", TITLE, results)
     notes = (
         f"Seeds: {training.seeds}, epochs: {training.epochs}. The test split is looked at once, at each seed's best epoch on the "
@@ -52,7 +52,7 @@ def run(folder: Path, command: str, cells: dict[str, mr.Cell], training: Trainin
     print(f"\n{text}\nWrote {folder} in {time.perf_counter() - start:.0f} s")
 
 
-def train(name: str, cell: mr.Cell, task: Task, training: Training, folder: Path, bar: tqdm) -> demo_report.CellResult:
+def train(name: str, cell: mr.Cell, task: Dataset, training: Training, folder: Path, bar: tqdm) -> demo_report.CellResult:
     """Train all seeds of one cell; every epoch's metrics are in the run folder before the next begins."""
     start = time.perf_counter()
     bar.set_description(f"{name} (compiling)")

@@ -46,6 +46,7 @@ MNIST = Sizes("classify", (55_000, 5_000, 10_000), (784, 784, 784), 1, 10)
 # What is not synthetic and not here cannot be timed. Splits are filled up to their longest recording, which on TIMIT is
 # the one of 7.8 s in train; its other splits are taken to be as long.
 SIZES = {
+    "digits": Sizes("classify", (1257, 270, 270), (64, 64, 64), 1, 10),
     "mnist": MNIST,
     "permuted_mnist": MNIST,
     "timit": Sizes("regress", (3696, 400, 192), (489, 489, 489), 129, 129),

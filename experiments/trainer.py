@@ -10,7 +10,8 @@ from jax import Array
 import momentum_rnn_jax as mr
 from experiments import metrics, models
 from experiments.config import Training
-from experiments.tasks import Examples, Task
+from experiments.datasets import Dataset, Split
+from experiments.fit.optimizer import cosine, rmsprop
 
 
 class Best(NamedTuple):
@@ -52,20 +53,20 @@ class Trainer:
     Seeds are independent runs that share a compiled program: gradients are clipped and epochs chosen for each by itself.
     """
 
-    def __init__(self, cell: mr.Cell, task: Task, training: Training) -> None:
-        batch_size = min(training.batch_size, len(task.train.labels))
-        optimizer = make_optimizer(training, training.epochs * (len(task.train.labels) // batch_size))
+    def __init__(self, cell: mr.Cell, task: Dataset, training: Training) -> None:
+        batch_size = min(training.batch_size, len(task.train.targets))
+        optimizer = make_optimizer(training, training.epochs * (len(task.train.targets) // batch_size))
 
         def start(seed: Array) -> RunState:
-            return start_run(cell, optimizer, jax.random.key(seed), task.train.inputs.shape[-1], task.num_classes)
+            return start_run(cell, optimizer, jax.random.key(seed), task.train.inputs.shape[-1], task.info.outputs)
 
-        def epoch(state: RunState, number: Array, train: Examples, validation: Examples) -> tuple[RunState, EpochMetrics]:
+        def epoch(state: RunState, number: Array, train: Split, validation: Split) -> tuple[RunState, EpochMetrics]:
             return run_epoch(cell, optimizer, batch_size, state, number, train, validation)
 
-        def test(state: RunState, test: Examples) -> TestMetrics:
+        def test(state: RunState, test: Split) -> TestMetrics:
             return TestMetrics(*evaluate(cell, state.best.params, test))
 
-        self._task = jax.tree.map(jnp.asarray, task)
+        self._train, self._validation, self._held_out = jax.tree.map(jnp.asarray, task[:3])
         self._seeds = jnp.arange(training.seeds)
         # Not compiled as a whole: that takes longer than the operations one by one, which all cells share.
         self._start = jax.vmap(start)
@@ -78,23 +79,17 @@ class Trainer:
 
     def epoch(self, state: RunState, number: int) -> tuple[RunState, EpochMetrics]:
         """Once through the training split; epochs are counted from 1."""
-        return self._epoch(state, jnp.asarray(number, jnp.int32), self._task.train, self._task.validation)
+        return self._epoch(state, jnp.asarray(number, jnp.int32), self._train, self._validation)
 
     def test(self, state: RunState) -> TestMetrics:
         """The test split at each seed's best epoch; the only place where it is looked at."""
-        return self._test(state, self._task.test)
+        return self._test(state, self._held_out)
 
 
 def make_optimizer(training: Training, num_updates: int) -> optax.GradientTransformation:
     """RMSprop behind clipping by the global norm; the learning rate falls along a cosine over `num_updates`."""
-    learning_rate = optax.cosine_decay_schedule(
-        training.learning_rate, num_updates, alpha=training.cosine_final_learning_rate / training.learning_rate
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(training.clip_norm),
-        # eps behind the root, as in the authors' framework
-        optax.rmsprop(learning_rate, decay=training.rmsprop_decay, eps=training.rmsprop_eps, eps_in_sqrt=False),
-    )
+    learning_rate = cosine(training.learning_rate, training.cosine_final_learning_rate, num_updates)
+    return optax.chain(optax.clip_by_global_norm(training.clip_norm), rmsprop(learning_rate, training.rmsprop_decay))
 
 
 def start_run(cell: mr.Cell, optimizer: optax.GradientTransformation, key: Array, in_features: int, num_classes: int) -> RunState:
@@ -112,13 +107,13 @@ def run_epoch(
     batch_size: int,
     state: RunState,
     number: Array,
-    train: Examples,
-    validation: Examples,
+    train: Split,
+    validation: Split,
 ) -> tuple[RunState, EpochMetrics]:
     """Once through the training split in a new order, then the validation split."""
 
     def loss(params: models.Params, indices: Array) -> Array:
-        return metrics.cross_entropy(models.apply(cell, params, train.inputs[indices]), train.labels[indices])
+        return metrics.cross_entropy(models.apply(cell, params, train.inputs[indices]), train.targets[indices])
 
     def minibatch(carry: tuple[models.Params, Any], indices: Array) -> tuple[tuple[models.Params, Any], Array]:
         params, optimizer_state = carry
@@ -127,7 +122,7 @@ def run_epoch(
         return (optax.apply_updates(params, updates), optimizer_state), value
 
     # The examples that fill no minibatch are left out, others in each epoch.
-    num_examples = train.labels.shape[0]
+    num_examples = train.targets.shape[0]
     num_batches = num_examples // batch_size
     order = jax.random.permutation(jax.random.fold_in(state.shuffle_key, number), num_examples)
     batches = order[: num_batches * batch_size].reshape(num_batches, batch_size)
@@ -139,10 +134,10 @@ def run_epoch(
     return RunState(params, optimizer_state, state.shuffle_key, best), results
 
 
-def evaluate(cell: mr.Cell, params: models.Params, examples: Examples) -> tuple[Array, Array]:
+def evaluate(cell: mr.Cell, params: models.Params, examples: Split) -> tuple[Array, Array]:
     """`(cross entropy, accuracy)` over all examples."""
     logits = models.apply(cell, params, examples.inputs)
-    return metrics.cross_entropy(logits, examples.labels), metrics.accuracy(logits, examples.labels)
+    return metrics.cross_entropy(logits, examples.targets), metrics.accuracy(logits, examples.targets)
 
 
 def better(old: Best, new: Best) -> Best:

@@ -15,7 +15,7 @@ import pytest
 import momentum_rnn_jax as mr
 from experiments import analyse, flow_plots, models, parameters
 from experiments.config import Training, make_cell
-from experiments.tasks import digits
+from experiments.datasets import digits
 from momentum_rnn_jax import analysis
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -99,7 +99,7 @@ def test_parameters_from_a_file_are_looked_at_without_training(tmp_path, monkeyp
     assert str(again) in printed
     assert f"MomentumLSTM, {file}" in printed
     (report,) = json.loads((again / "analysis.json").read_text())["cells"]["MomentumLSTM"].values()
-    inputs, labels = jax.tree.map(lambda leaf: leaf[:2], digits.load().validation)
+    inputs, labels, _ = jax.tree.map(lambda leaf: leaf[:2], digits.load().validation)
     logits = models.apply(make_cell("MomentumLSTM", Training(hidden_features=3)), params, jnp.asarray(inputs))
     gradients = (jax.nn.softmax(logits) - jax.nn.one_hot(labels, 10)) @ params["head"]["kernel"].T  # ∂L/∂h_T of each
     expected = np.median(np.linalg.norm(gradients, axis=1))

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import demo, demo_report, metrics, models, trainer
+from experiments import datasets, demo, demo_report, metrics, models, trainer
 from experiments.config import CELLS, Training
-from experiments.tasks import digits
+from experiments.datasets import DataError, Split, digits
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -99,7 +99,7 @@ def test_a_wrong_command_ends_its_process_with_status_2():
 def test_digits_are_split_by_class_into_disjoint_parts():
     task = digits.load()
     parts = [task.train, task.validation, task.test]
-    assert [len(part.labels) for part in parts] == [1257, 270, 270]
+    assert [len(part.targets) for part in parts] == [1257, 270, 270]
     rows = np.concatenate([part.inputs[..., 0] for part in parts])
     assert rows.shape == (1797, 64)
     assert rows.min() == 0
@@ -107,8 +107,13 @@ def test_digits_are_split_by_class_into_disjoint_parts():
     originals = {row.tobytes() for row in (digits.load_digits().data[:, permutation()] / 16).astype(np.float32)}
     assert {row.tobytes() for row in rows} == originals
     for part in parts:
-        share = np.bincount(digits.load_digits().target) * len(part.labels) / 1797
-        assert np.abs(np.bincount(part.labels) - share).max() < 2  # two splits, each to the nearest whole image
+        share = np.bincount(digits.load_digits().target) * len(part.targets) / 1797
+        assert np.abs(np.bincount(part.targets) - share).max() < 2  # two splits, each to the nearest whole image
+
+
+def test_digits_have_no_source():
+    with pytest.raises(DataError, match="digits has no source, got elsewhere: its images come with scikit-learn"):
+        datasets.load("digits", "anywhere", "elsewhere")
 
 
 def permutation():
@@ -133,7 +138,7 @@ def test_the_classifier_reads_the_last_hidden_state():
 
 def test_seeds_together_are_the_seeds_alone():
     task = digits.load()
-    small = task._replace(train=trainer.Examples(task.train.inputs[:32, :8], task.train.labels[:32]))
+    small = task._replace(train=Split(task.train.inputs[:32, :8], task.train.targets[:32]))
     small = small._replace(validation=small.train, test=small.train)
     cell = mr.momentum_rnn(3)
 

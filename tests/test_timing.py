@@ -114,7 +114,7 @@ def test_a_stand_in_for_a_text_has_its_windows():
 
 def test_sizes_have_the_shapes_of_the_datasets():
     """What the loop would find: the same number of minibatches from data of those sizes."""
-    for name in ("mnist_lstm_128", "fsdd_lstm_84", "timit_lstm_84"):
+    for name in ("digits_lstm", "mnist_lstm_128", "fsdd_lstm_84", "timit_lstm_84"):
         config = CONFIGS[name].config
         sizes = SIZES[config.task]
         short = sizes._replace(steps=(1, 1, 1), in_features=1, outputs=2)

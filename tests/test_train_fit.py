@@ -125,7 +125,7 @@ def test_a_network_reads_the_last_state_or_every_one_of_its_scaled_input():
 def test_an_optimiser_has_a_rate_for_the_skew_parameter_and_none_for_the_base():
     run = quick_trainer(tiny("adding_dtriv"))
     params = run.start().params
-    transformation = optimizer.make(dataclasses.replace(tiny("adding_dtriv"), clip_norm=None, optimizer="adam"))
+    transformation = optimizer.make(dataclasses.replace(tiny("adding_dtriv"), clip_norm=None, optimizer="adam"), 1)
     ones = jax.tree.map(jnp.ones_like, params)
     updates, _ = transformation.update(ones, transformation.init(params), params)
     assert not updates["cell"]["core"]["base"].any()
@@ -133,8 +133,19 @@ def test_an_optimiser_has_a_rate_for_the_skew_parameter_and_none_for_the_base():
     assert jnp.allclose(updates["head"]["kernel"], -1e-3, rtol=1e-3)  # Adam's
 
 
+def test_a_learning_rate_falls_along_a_cosine_to_the_last_step():
+    config = dataclasses.replace(tiny("digits_lstm"), optimizer="sgd", learning_rate=0.5, final_learning_rate=0.1, clip_norm=None)
+    transformation = optimizer.make(config, 4)
+    params = {"head": {"kernel": jnp.zeros(())}}
+    state, rates = transformation.init(params), []
+    for _ in range(5):
+        updates, state = transformation.update({"head": {"kernel": jnp.ones(())}}, state, params)
+        rates.append(-float(updates["head"]["kernel"]))
+    assert rates == pytest.approx([0.1 + 0.4 * (1 + math.cos(math.pi * n / 4)) / 2 for n in range(5)], rel=1e-5)
+
+
 def test_gradients_are_clipped_together():
-    transformation = optimizer.make(tiny("adding_lstm"))
+    transformation = optimizer.make(tiny("adding_lstm"), 1)
     params = {"head": {"kernel": jnp.zeros(2)}}
     small, large = ({"head": {"kernel": scale * jnp.array([0.6, 0.8])}} for scale in (1.0, 100.0))
     first, second = (transformation.update(g, transformation.init(params), params)[0] for g in (small, large))

@@ -1,12 +1,12 @@
 """Named configs: one for every row of the paper's Tables 1 to 5, the same speech rows on free data, and the controls."""
 
-from experiments.configs import images, language, memory, speech
+from experiments.configs import digits, images, language, memory, speech
 from experiments.configs.base import Config, Entry
 from experiments.configs.override import ConfigError, override
 
 __all__ = ["CONFIGS", "Config", "ConfigError", "Entry", "get", "override"]
 
-CONFIGS: dict[str, Entry] = {**images.entries(), **speech.entries(), **language.entries(), **memory.entries()}
+CONFIGS: dict[str, Entry] = {**images.entries(), **speech.entries(), **language.entries(), **memory.entries(), **digits.entries()}
 
 
 def get(name: str) -> Config:

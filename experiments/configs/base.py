@@ -12,6 +12,7 @@ from momentum_rnn_jax import _checks
 
 # The options that each task has; the sequence length of a dataset is its own.
 TASKS: dict[str, tuple[str, ...]] = {
+    "digits": (),
     "mnist": ("validation_size",),
     "permuted_mnist": ("validation_size", "permutation_seed"),
     "timit": (),
@@ -53,6 +54,7 @@ class Config:
         rate is multiplied by the window's length over `bptt`. The states of drives and cores go on from window to window.
       optimizer: "rmsprop", "adam" or "sgd", of every parameter but the skew-symmetric one of an orthogonal core, which has
         `skew_optimizer` and `skew_learning_rate`. rmsprop_decay: of both.
+      final_learning_rate: to which `learning_rate` falls along a cosine until the last step; None for a constant one.
       weight_decay: times the parameter, added to its clipped gradient; None for nothing. The skew-symmetric one has none.
       nonmonotone: once the validation loss is worse than the best of those more than so many looks ago, the parameters of all
         steps from there on are averaged, and the averages validated and tested; None for never.
@@ -102,6 +104,7 @@ class Config:
 
     optimizer: str = "rmsprop"
     learning_rate: float = 1e-3
+    final_learning_rate: float | None = None
     skew_optimizer: str = "rmsprop"
     skew_learning_rate: float = 1e-4
     rmsprop_decay: float = 0.9
@@ -136,7 +139,7 @@ class Config:
         for name in ("learning_rate", "skew_learning_rate", "input_scale", "clip_norm"):
             if getattr(self, name) is not None:
                 _checks.number(name, getattr(self, name), low=0, low_open=True)
-        for name in ("weight_decay", *REGULARIZERS):
+        for name in ("weight_decay", "final_learning_rate", *REGULARIZERS):
             if getattr(self, name) is not None:
                 _checks.number(name, getattr(self, name), low=0, high=1 if name in DROPOUTS else math.inf)
         for name in TASK_OPTIONS:

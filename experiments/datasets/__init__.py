@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.datasets import mnist, speech, text
+from experiments.datasets import digits, mnist, speech, text
 from experiments.datasets.common import DataError, Dataset, Info, Split
 from momentum_rnn_jax import _checks
 
@@ -16,6 +16,7 @@ __all__ = ["DATASETS", "DataError", "Dataset", "Info", "Split", "load"]
 
 # Read as f(data_dir, source, **options).
 DATASETS: dict[str, Callable[..., Dataset]] = {
+    "digits": digits.load,
     "mnist": mnist.load,
     "permuted_mnist": mnist.load_permuted,
     "timit": speech.load_timit,

@@ -13,9 +13,12 @@ from experiments.configs import Config
 GROUPS = {"A": "skew", "base": "fixed"}
 
 
-def make(config: Config) -> optax.GradientTransformation:
-    """The config's optimiser, for the parameters of any network."""
-    rest = _one(config.optimizer, config.learning_rate, config.rmsprop_decay)
+def make(config: Config, num_updates: int) -> optax.GradientTransformation:
+    """The config's optimiser, for the parameters of any network; a run has so many updates."""
+    learning_rate: optax.ScalarOrSchedule = config.learning_rate
+    if config.final_learning_rate is not None:
+        learning_rate = cosine(config.learning_rate, config.final_learning_rate, num_updates)
+    rest = _one(config.optimizer, learning_rate, config.rmsprop_decay)
     if config.weight_decay is not None:
         rest = optax.chain(optax.add_decayed_weights(config.weight_decay), rest)
     groups = {
@@ -32,10 +35,19 @@ def labels(params: models.Params) -> models.Params:
     return jax.tree_util.tree_map_with_path(lambda path, _: GROUPS.get(path[-1].key, "rest"), params)
 
 
-def _one(name: str, learning_rate: float, decay: float) -> optax.GradientTransformation:
+def cosine(first: float, final: float, num_updates: int) -> optax.Schedule:
+    """A learning rate that falls along half a cosine."""
+    return optax.cosine_decay_schedule(first, num_updates, alpha=final / first)
+
+
+def rmsprop(learning_rate: optax.ScalarOrSchedule, decay: float) -> optax.GradientTransformation:
+    """RMSprop with eps behind the root, as in the authors' framework."""
+    return optax.rmsprop(learning_rate, decay=decay, eps=1e-8, eps_in_sqrt=False)
+
+
+def _one(name: str, learning_rate: optax.ScalarOrSchedule, decay: float) -> optax.GradientTransformation:
     if name == "adam":
         return optax.adam(learning_rate)
     if name == "sgd":
         return optax.sgd(learning_rate)
-    # eps behind the root, as in the authors' framework
-    return optax.rmsprop(learning_rate, decay=decay, eps=1e-8, eps_in_sqrt=False)
+    return rmsprop(learning_rate, decay)

@@ -57,7 +57,7 @@ class Steps:
         self.problem = problem
         self._mesh = mesh
         self.network = _network(config, problem, config.make_cell(**hyper_parameters))
-        self._optimizer = optimizer.make(config)
+        self._optimizer = optimizer.make(config, config.epochs * problem.steps_per_epoch)
         self._rebase_every = config.rebase_every
         self._batch_size = config.batch_size
         self._evaluation_batch_size = config.evaluation_batch_size or config.batch_size
