@@ -73,6 +73,20 @@ REFUSALS = {
     "not of this cell": (["--config", "mnist_lstm_128", "--set", "mu=0.1"], "mu is no argument of the cell 'lstm'"),
     "not of this task": (["--config", "mnist_lstm_128", "--set", "length=3"], "length is no option of the task 'mnist'"),
     "no orthogonal core": (["--config", NAME, "--set", "rebase_every=3"], "rebase_every is for cells with an orthogonal core"),
+    "averages of a base that moves": (
+        ["--config", "adding_dtriv", "--set", "rebase_every=3", "nonmonotone=2"],
+        "nonmonotone must be none with rebase_every: the mean of bases that move is not orthogonal",
+    ),
+    "too large a seed": (["--config", NAME, "--set", f"seed={2**32}"], f"seed must be below 2**32, got {2**32}"),
+    "too many steps": (
+        ["--config", NAME, "--set", f"steps_per_epoch={2**31}"],
+        f"steps_per_epoch must be below 2**31, got {2**31}",
+    ),
+    "too many steps in all": (
+        ["--config", NAME, "--set", "steps_per_epoch=100000", "epochs=100000"],
+        "epochs times steps_per_epoch must be below 2**31, got 10000000000",
+    ),
+    "too many examples": (["--config", NAME, "--set", f"held_out={2**30}"], "length times held_out must be below 2**31, got "),
     "no steps": (["--config", NAME, "--set", "steps_per_epoch=none"], "steps_per_epoch must be given for the task 'adding'"),
     "a source for nothing": (["--config", NAME, "--source", "x"], "--source x: the task 'adding' has no source"),
     "too short": (["--config", NAME, "--set", "length=1"], "length must be an integer of at least 2, got 1"),
@@ -162,7 +176,7 @@ def test_another_config_in_the_folder_is_refused(ended, capsys):
     assert arrays(ended) == before
 
 
-def stop(advance, monkeypatch, step, number):
+def stop(advance, monkeypatch, step, number, run=None):
     """A signal comes during that step."""
 
     def signalled(state, until):
@@ -171,7 +185,7 @@ def stop(advance, monkeypatch, step, number):
             os.kill(os.getpid(), number)
         return state
 
-    monkeypatch.setattr(trainer(), "advance", signalled)
+    monkeypatch.setattr(run or trainer(), "advance", signalled)
 
 
 def trainer():

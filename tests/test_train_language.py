@@ -17,7 +17,7 @@ from experiments import configs, language_model, models, parameters
 from experiments.configs import ConfigError
 from experiments.configs.base import REGULARIZERS
 from experiments.datasets import Split
-from experiments.fit import averaging, checkpoint, loop, problem, steps, windows
+from experiments.fit import averaging, checkpoint, loop, problem, scores, steps, windows
 from experiments.language_model import LanguageModel
 from tests.train_command import arrays, main, quick, quick_trainer, sizes, tiny  # noqa: F401
 
@@ -408,3 +408,25 @@ def test_in_16_bits_states_are_and_parameters_drives_and_losses_are_not():
     assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
     assert all((layer.core.h.dtype, layer.drive.velocity.dtype) == (jnp.bfloat16, jnp.float32) for layer in state.carry)
     assert jax.eval_shape(run.advance, state, np.int32(1), run.problem.train, key) == state
+
+
+def test_an_epoch_of_fewer_windows_reads_the_whole_text_in_time():
+    config = configs.override(configs.get("text_lstm"), [*sizes("text_lstm"), "batch_size=2"])
+    task = problem.load(config, None, None)
+    columns, read = 45, set()
+    for key in jax.random.split(jax.random.key(0), 40):
+        starts, lengths = (np.asarray(part) for part in task.plan(task.train, key))
+        assert len(starts) == task.steps_per_epoch == 2
+        assert starts[1] == starts[0] + lengths[0]
+        read |= {column for start, length in zip(starts, lengths, strict=True) for column in range(start, start + length)}
+    assert read == set(range(columns))
+
+
+def test_a_perplexity_that_float32_does_not_hold_is_that_of_88_nats():
+    assert scores.of_words({"loss": jnp.float32(1147.0)})["perplexity"] == pytest.approx(math.exp(88), rel=1e-4)
+    assert scores.of_words({"loss": jnp.float32(2.0)})["perplexity"] == pytest.approx(math.exp(2))
+
+
+def test_windows_are_no_longer_than_the_text():
+    split = windows.in_order(Split(np.arange(10), np.arange(1, 11)), rows=2, length=10**9)
+    assert split.inputs.tolist() == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]

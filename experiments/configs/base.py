@@ -62,7 +62,8 @@ class Config:
       clip_norm: gradients are clipped to this global norm; None for not at all.
       epochs, batch_size: how much is trained. evaluation_batch_size: examples at a time in evaluation, and the rows into which a
         text is cut for it; None for `batch_size`.
-      steps_per_epoch: minibatches in an epoch; None for as many as the training split fills. A synthetic task needs it.
+      steps_per_epoch: minibatches in an epoch; None for as many as the training split fills. A synthetic task needs it. Of a
+        text, an epoch reads so many windows from a place of its own.
       evaluate_every: epochs between two looks at the validation split; the last epoch always has one.
       seed: decides the initial parameters and the order of the examples.
       precision: "float32" or "bfloat16", of the network; parameters, gradients, the optimiser, scores and the loss are float32.
@@ -135,6 +136,9 @@ class Config:
             if getattr(self, name) is not None:
                 _checks.integer(name, getattr(self, name), low=1)
         _checks.integer("seed", self.seed, low=0)
+        if self.seed >= 2**32:
+            raise ValueError(f"seed must be below 2**32, got {self.seed}: JAX's keys do not tell larger ones apart.")
+        self._check_counts()
         _checks.number("rmsprop_decay", self.rmsprop_decay, low=0, high=1)
         for name in ("learning_rate", "skew_learning_rate", "input_scale", "clip_norm"):
             if getattr(self, name) is not None:
@@ -155,6 +159,19 @@ class Config:
         self._check_language(cell)
         if self.rebase_every is not None and not isinstance(cell.core, mr.Orthogonal):
             raise ValueError(f"rebase_every is for cells with an orthogonal core, and {self.cell!r} has none.")
+        if self.rebase_every is not None and self.nonmonotone is not None:
+            raise ValueError("nonmonotone must be none with rebase_every: the mean of bases that move is not orthogonal.")
+
+    def _check_counts(self) -> None:
+        """What is counted on a device has 32 bits."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int) and field.name != "seed" and value >= 2**31:
+                raise ValueError(f"{field.name} must be below 2**31, got {value}.")
+        if self.steps_per_epoch is not None and self.epochs * self.steps_per_epoch >= 2**31:
+            raise ValueError(f"epochs times steps_per_epoch must be below 2**31, got {self.epochs * self.steps_per_epoch}.")
+        if self.length is not None and self.held_out is not None and self.length * self.held_out >= 2**31:
+            raise ValueError(f"length times held_out must be below 2**31, got {self.length * self.held_out}.")
 
     def _check_language(self, cell: mr.Cell) -> None:
         if self.task not in LANGUAGE_TASKS:

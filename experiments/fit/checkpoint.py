@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from experiments import models, parameters
+from experiments.configs import Config
 from experiments.fit import files, hosts
 from experiments.fit.errors import RunError
 
@@ -55,7 +56,8 @@ def save(folder: Path, progress: Progress, state: Any, best: models.Params) -> N
     """
     file = io.BytesIO()
     arrays = parameters.flat({"state": state, "best": best})
-    np.savez(file, **{TEXT: np.array(json.dumps(dataclasses.asdict(progress)))}, **jax.device_get(arrays))
+    arrays = {name: array.astype(_stored(array.dtype)) for name, array in jax.device_get(arrays).items()}
+    np.savez(file, **{TEXT: np.array(json.dumps(dataclasses.asdict(progress)))}, **arrays)
     files.write(folder / NAME, file.getvalue())
     write_metrics(folder, progress)
 
@@ -111,19 +113,30 @@ def restore(saved: Saved, state: Any) -> tuple[Any, models.Params]:
     """
     like = {"state": state, "best": state.params}
     expected = parameters.flat(like)
-    if {name: (a.shape, a.dtype) for name, a in saved.arrays.items()} != {n: (a.shape, a.dtype) for n, a in expected.items()}:
+    wanted = {name: (array.shape, _stored(array.dtype)) for name, array in expected.items()}
+    if {name: (array.shape, array.dtype) for name, array in saved.arrays.items()} != wanted:
         raise _damaged(saved.path, ValueError("its arrays are not those of this network"))
-    tree = jax.tree.unflatten(jax.tree.structure(like), [saved.arrays[name] for name in expected])
+    leaves = [saved.arrays[name].astype(array.dtype) for name, array in expected.items()]
+    tree = jax.tree.unflatten(jax.tree.structure(like), leaves)
     return tree["state"], tree["best"]
+
+
+def _stored(dtype: Any) -> np.dtype:
+    """NumPy's files know no bfloat16; as float32 it is the same number."""
+    return np.dtype(np.float32 if dtype == jax.numpy.bfloat16 else dtype)
 
 
 def check_same(saved: Saved, name: str, there: dict[str, Any], here: dict[str, Any]) -> None:
     """Refuse to go on with another config, or on other data, than the checkpoint's.
 
+    A field that is younger than the checkpoint counts as its default.
+
     Raises:
       RunError: they differ; the message says where.
     """
     here = json.loads(json.dumps(here))  # tuples are lists there
+    defaults = {field.name: field.default for field in dataclasses.fields(Config) if field.default is not dataclasses.MISSING}
+    there = {key: defaults[field] for key in here if (field := key.rpartition(".")[2]) in defaults} | there
     differ = [key for key in {**there, **here} if there.get(key) != here.get(key)]
     if differ:
         key = differ[0]

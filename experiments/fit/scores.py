@@ -15,6 +15,7 @@ from experiments.datasets.synthetic import NUM_DATA
 
 Scores = dict[str, tuple[Array, Array]]
 
+LARGEST_LOSS = 88.0  # of which float32 holds the perplexity; that of a larger one is said to be no larger
 ADDING_TOLERANCE = 0.04  # a sum within it counts as right
 
 
@@ -70,7 +71,7 @@ def no_more(means: dict[str, Array]) -> dict[str, Array]:
 
 def of_words(means: dict[str, Array]) -> dict[str, Array]:
     """The perplexity: a model that chose evenly among so many words would have this loss."""
-    return {"perplexity": jnp.exp(means["loss"])}
+    return {"perplexity": jnp.exp(jnp.minimum(means["loss"], LARGEST_LOSS))}
 
 
 def of_characters(means: dict[str, Array]) -> dict[str, Array]:

@@ -41,6 +41,7 @@ def in_order(stream: Split, rows: int, length: int) -> Split:
     ([[0, 1, 2], [5, 6, 7], [3, 4, 0], [8, 9, 0]], [3, 3, 2, 2])
     """
     columns = len(stream.inputs) // rows
+    length = min(length, columns)
     windows = -(-columns // length)
     padded = in_rows(stream, rows, windows * length - columns)
     inputs, targets = (part.reshape(rows, windows, length).swapaxes(0, 1).reshape(-1, length) for part in padded[:2])
