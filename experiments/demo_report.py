@@ -49,7 +49,9 @@ def verdict(results: Sequence[CellResult], baseline: str, num_test: int) -> str:
     others = [r for r in results if r.name != baseline]
     if np.isnan(base.std):
         return "One seed shows no spread, so this run ranks nothing: use more seeds."
-    better, worse, close = [], [], []
+    better: list[str] = []
+    worse: list[str] = []
+    close: list[str] = []
     for r in others:
         difference = r.mean - base.mean
         group = close if abs(difference) <= r.std + base.std else better if difference > 0 else worse

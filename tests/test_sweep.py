@@ -18,7 +18,7 @@ from experiments.fit import checkpoint, files, loop, problem, steps
 from experiments.sweeps import cost, grid, heat_map, results, trainer
 from experiments.sweeps.trainer import SweepTrainer
 from tests.test_train import assert_refused, fill_disk
-from tests.train_command import NAME, TINY, TINY_SYNTHETIC, arrays, main, quick, quick_programs, quick_trainer  # noqa: F401
+from tests.train_command import NAME, TINY, TINY_SYNTHETIC, arrays, main, process, quick, quick_programs  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("quick_sweeps")
 
@@ -400,7 +400,6 @@ def test_a_sweep_that_ended_says_so_and_another_grid_is_refused(ended, capsys):
 def test_the_separate_runs_can_be_trained_and_compared(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cost, "estimate", estimate)
     monkeypatch.setattr(cost, "SECONDS", 0.01)
-    monkeypatch.setattr(cost, "Trainer", lambda config, loaded: quick_trainer(config))
     few = ("--config", NAME, *SET, "--seeds", "0", "--mu", "0.9", "--step-size", "0.6")
     assert command(tmp_path, *few, "--compare") == 0
     printed = capsys.readouterr().out
@@ -414,6 +413,16 @@ def test_the_separate_runs_can_be_trained_and_compared(tmp_path, capsys, monkeyp
     assert "largest differences: loss 0.5 (train_loss of momentum_lstm-0-0.9-0.6, epoch 1" in cost.compare(
         grid.make(NAME, SET[1:], None, (0,), (0.9,), (0.6,)), folder, metrics, None, None, ""
     )
+
+
+def test_the_command_runs_as_it_is(tmp_path):
+    few = ("--config", "adding_lstm", *SET, "epochs=1", "--seeds", "0")
+    running = process(tmp_path, tmp_path / "cache", *few, module="experiments.sweep")
+    printed, wrong = running.communicate(timeout=120)
+    assert running.returncode == 0, wrong
+    assert "lstm: separate runs (1) would take " in printed
+    found = json.loads((tmp_path / "adding_lstm-sweep" / "cost.json").read_text())
+    assert found["separate_runs_estimated"][0]["steps"] > 0
 
 
 def test_the_papers_ablation_is_one_option():

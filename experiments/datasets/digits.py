@@ -37,8 +37,8 @@ def load(data_dir: str | Path | None = None, source: str | Path | None = None) -
     held_out = round(HELD_OUT * len(labels))
     rest, test = _split(np.arange(len(labels)), labels, held_out)
     train, validation = _split(rest, labels, held_out)
-    splits = (Split(inputs[part], labels[part]) for part in (train, validation, test))
-    return Dataset(*splits, Info("digits", "classify", 10, SETTINGS))
+    first, second, third = (Split(inputs[part], labels[part]) for part in (train, validation, test))
+    return Dataset(first, second, third, Info("digits", "classify", 10, SETTINGS))
 
 
 def _split(indices: np.ndarray, labels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

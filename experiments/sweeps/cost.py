@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from experiments.configs import Config
-from experiments.fit import RunError, checkpoint, fit
+from experiments.fit import RunError, checkpoint, fit, meshes
 from experiments.fit.errors import DivergedError
 from experiments.fit.problem import Problem
 from experiments.fit.trainer import Trainer
@@ -38,11 +38,11 @@ class Estimate:
 
 def estimate(run: Config, problem: Problem, runs: int) -> Estimate:
     """Time one run's steps and a look at the validation split, and multiply; tests are left out."""
-    trainer = Trainer(run, problem)
+    trainer = Trainer(run, problem, meshes.make(1, run.batch_size))
     state = trainer.start()
     state, first = _timed(lambda: trainer.advance(state, 1))
-    _, first_look = _timed(lambda: trainer.evaluate(state.params, problem.validation))
-    _, look = _timed(lambda: trainer.evaluate(state.params, problem.validation))
+    _, first_look = _timed(lambda: trainer.evaluate(state.params, trainer.problem.validation))
+    _, look = _timed(lambda: trainer.evaluate(state.params, trainer.problem.validation))
     steps, seconds, stride = 0, 0.0, 1
     while seconds < SECONDS and bool(state.finite):
         if int(state.step) % problem.steps_per_epoch == 0:

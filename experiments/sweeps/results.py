@@ -44,8 +44,11 @@ def rows(metrics: Iterable[dict[str, Any]]) -> list[Row]:
 def _row(point: tuple[Any, ...], lines: list[dict[str, Any]], epochs: dict[tuple[Any, ...], dict[int, dict[str, Any]]]) -> Row:
     tests = [line for line in lines if line["kind"] == "test"]
     chosen = [epochs[*point, line["seed"]][line["epoch"]] for line in tests]
+    cell, mu, step_size = point
     return Row(
-        *point,
+        cell,
+        mu,
+        step_size,
         [line["seed"] for line in tests],
         [line["seed"] for line in lines if line["kind"] == "diverged"],
         [line["epoch"] for line in tests],
