@@ -1,13 +1,11 @@
 """Synthetic tasks: what they are by their definitions, and their baselines."""
 
-import doctest
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.datasets import audio, mnist, synthetic, text
+from experiments.datasets import synthetic
 
 # Compiled, which is quicker than one operation at a time.
 adding, copying, denoise = (
@@ -105,10 +103,3 @@ def test_wrong_sizes_are_refused(task):
         task(jax.random.key(0), 0, 30)
     with pytest.raises(TypeError, match="key must be one random key"):
         task(0, 3, 30)
-
-
-@pytest.mark.parametrize("module", [audio, mnist, synthetic, text])
-def test_examples_in_docstrings_run(module):
-    result = doctest.testmod(module, extraglobs={"np": np, "jax": jax})
-    assert result.attempted > 0
-    assert result.failed == 0
