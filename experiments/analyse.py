@@ -163,7 +163,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--cell", choices=CELLS, help="look at this cell alone (default: all, and an RNN with and without momentum)"
     )
     parser.add_argument("--params", type=Path, help="an .npz of --cell's parameters, as a run writes them; nothing is trained")
-    add_out(parser)
+    add_out(parser, "the run's folder")
     add_number(parser, "epochs", default["epochs"], 10_000, "passes through the training split, with a look after each")
     add_number(parser, "hidden", default["hidden"], 1024, "hidden units of every cell")
     add_number(parser, "examples", 16, 270, "how many sequences of the validation split are looked at")

@@ -45,9 +45,22 @@ def add_number(parser: OneLineParser, name: str, default: int, high: int, text: 
     parser.add_argument(f"--{name}", type=whole_number(high), default=default, help=f"{text} (default: %(default)s)")
 
 
-def add_out(parser: OneLineParser) -> None:
-    """The option `--out`, for `run_in_folder`."""
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="where the run's folder is made (default: %(default)s)")
+def add_values(parser: OneLineParser, name: str, kind: type, metavar: str, text: str, default: list[str] | None = None) -> None:
+    """An option that takes one value or more, and may be given again."""
+    parser.add_argument(name, type=kind, metavar=metavar, nargs="+", action="extend", default=default, help=text)
+
+
+def add_data(parser: OneLineParser) -> None:
+    """The options `--data-dir` and `--source`."""
+    parser.add_argument(
+        "--data-dir", type=Path, default=Path(".cache/data"), help="where prepared data is kept (default: %(default)s)"
+    )
+    parser.add_argument("--source", type=Path, help="your files of the dataset, where it is not prepared yet")
+
+
+def add_out(parser: OneLineParser, what: str) -> None:
+    """The option `--out`: where `what` is made."""
+    parser.add_argument("--out", type=Path, default=Path("runs"), help=f"where {what} is made (default: %(default)s)")
 
 
 def run_in_folder(out: Path, name: str, run: Callable[[Path], None], interrupted: str) -> int:

@@ -99,7 +99,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line's options; a wrong one ends the program with status 2."""
     default = Training()
     parser = OneLineParser("experiments.demo", __doc__)
-    add_out(parser)
+    add_out(parser, "the run's folder")
     add_number(parser, "seeds", default.seeds, 100, "how many seeds are trained at once")
     add_number(parser, "epochs", default.epochs, 10_000, "passes through the training split")
     add_number(parser, "hidden", default.hidden_features, 1024, "hidden units of every cell")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from experiments import record
 from experiments.command import OneLineParser, add_out, as_typed
+from experiments.errors import CommandError
 from experiments.reporting import curves, runs, text, words
 from experiments.reporting.errors import ReportError
 
@@ -24,9 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         published = [] if options.curves is None else curves.read(options.curves)
         unfinished = [run for run in found if run.test is None]
         folder = write(options.out, text.report(groups, unfinished, published, as_typed(MODULE, arguments)))
-    except ReportError as error:
+    except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.status
     if others:
         print(f"Passed over, being runs of other commands: {', '.join(map(str, others))}")
     print(f"Wrote {folder / 'report.md'} on {words.count(len(found) - len(unfinished), 'run')} and {len(unfinished)} unfinished")
@@ -57,7 +58,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(MODULE, __doc__)
     parser.add_argument("runs", metavar="RUNS", type=Path, nargs="+", help="a run's folder, or one that holds such folders")
     parser.add_argument("--curves", type=Path, help="a CSV file of published loss curves, to be drawn beside the measured ones")
-    add_out(parser)
+    add_out(parser, "the report's folder")
     return parser.parse_args(arguments)
 
 

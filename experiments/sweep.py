@@ -6,12 +6,10 @@ All runs of a cell are one compiled program. The same command started again goes
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from experiments.command import OneLineParser, as_typed
-from experiments.configs import ConfigError
-from experiments.datasets import DataError
-from experiments.fit import RunError, StoppedError, files
+from experiments.command import OneLineParser, add_data, add_out, add_values, as_typed
+from experiments.errors import CommandError
+from experiments.fit import files
 from experiments.sweeps import RESULTS, Outcome, cost, grid, sweep
 from experiments.sweeps.grid import ABLATION, Grid
 
@@ -31,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.compare:
             metrics = outcome.progress.metrics
             print(cost.compare(runs, outcome.folder, metrics, options.data_dir, options.source, command))
-    except (ConfigError, DataError, RunError, StoppedError) as error:
+    except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "status", 2)
+        return error.status
     except KeyboardInterrupt:
         print("error: stopped after the sweep had ended", file=sys.stderr)
         return 130
@@ -71,13 +69,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add_values(parser, "--cells", str, "CELL", "all of it for each of these cells, as in momentum_lstm adam_lstm")
     parser.add_argument("--compare", action="store_true", help="also train every run by itself: how long it takes, how far it is")
-    parser.add_argument(
-        "--data-dir", type=Path, default=Path(".cache/data"), help="where prepared data is kept (default: %(default)s)"
-    )
-    parser.add_argument("--source", type=Path, help="your files of the dataset, where it is not prepared yet")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), help="where the sweep's folder NAME-sweep is made (default: %(default)s)"
-    )
+    add_data(parser)
+    add_out(parser, "the sweep's folder NAME-sweep")
     options = parser.parse_args(arguments)
     if options.ablation:
         for name, values in ABLATION.items():
@@ -85,11 +78,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
                 parser.error(f"--ablation has its own values; leave --{name.replace('_', '-')} out")
             setattr(options, name, list(values))
     return options
-
-
-def add_values(parser: OneLineParser, name: str, kind: type, metavar: str, text: str, default: list[str] | None = None) -> None:
-    """An option that takes one value or more, and may be given again."""
-    parser.add_argument(name, type=kind, metavar=metavar, nargs="+", action="extend", default=default, help=text)
 
 
 if __name__ == "__main__":

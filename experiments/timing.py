@@ -24,6 +24,7 @@ from experiments.command import OneLineParser, add_number
 from experiments.configs import CONFIGS, Config, ConfigError, durations
 from experiments.configs.durations import Duration
 from experiments.datasets import Dataset, Info, Split
+from experiments.errors import CommandError
 from experiments.fit import RunError, files, problem, trainer
 from experiments.fit.problem import Problem
 from experiments.fit.steps import Steps
@@ -70,9 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in [name for name in CONFIGS if name not in known and not options.names]:
             print(f"{name}: left out, the sizes of its task are not known")
         time_all(options.names or known, options.out, options.seconds)
-    except (ConfigError, RunError) as error:
+    except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return error.status
     return 0
 
 

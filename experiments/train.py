@@ -6,13 +6,12 @@ The same command started again goes on where the run was interrupted.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from experiments import configs
-from experiments.command import OneLineParser, as_typed, whole_number
-from experiments.configs import CONFIGS, ConfigError, durations
-from experiments.datasets import DataError
-from experiments.fit import Outcome, RunError, StoppedError, fit, hosts
+from experiments.command import OneLineParser, add_data, add_out, add_values, as_typed, whole_number
+from experiments.configs import CONFIGS, durations
+from experiments.errors import CommandError
+from experiments.fit import Outcome, fit, hosts
 from experiments.fit.signals import Signals
 
 MODULE = "experiments.train"
@@ -42,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             devices=options.devices,
             tensorboard=options.tensorboard,
         )
-    except (ConfigError, DataError, RunError, StoppedError) as error:
+    except CommandError as error:
         print(f"error: {error}", file=sys.stderr)
-        return getattr(error, "status", 2)
+        return error.status
     if hosts.is_first():
         print(summary(outcome))
     return 0
@@ -72,21 +71,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--config", metavar="NAME", help="the config to train; --list prints them all")
     which.add_argument("--list", action="store_true", help="print every config's name and what it reproduces, and stop")
-    parser.add_argument(
-        "--set",
-        metavar="FIELD=VALUE",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="replace values of the config, as in seed=1",
-    )
-    parser.add_argument(
-        "--data-dir", type=Path, default=Path(".cache/data"), help="where prepared data is kept (default: %(default)s)"
-    )
-    parser.add_argument("--source", type=Path, help="your files of the dataset, where it is not prepared yet")
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), help="where the run's folder NAME-seedSEED is made (default: %(default)s)"
-    )
+    add_values(parser, "--set", str, "FIELD=VALUE", "replace values of the config, as in seed=1", default=[])
+    add_data(parser)
+    add_out(parser, "the run's folder NAME-seedSEED")
     parser.add_argument(
         "--devices",
         type=number_of_devices,

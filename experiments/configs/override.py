@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.configs.base import Config
+from experiments.errors import CommandError
 
 KINDS = {int: "a whole number", float: "a number", str: "a word"}
 
 
-class ConfigError(Exception):
-    """A config is unknown, or a value is none of it; the message is one line."""
+class ConfigError(CommandError, Exception):
+    """A config is unknown, or a value is none of it."""
 
 
 def override(config: Config, assignments: Sequence[str]) -> Config:

@@ -4,8 +4,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.errors import CommandError
 
-class DataError(Exception):
+
+class DataError(CommandError, Exception):
     """Data is missing, truncated, damaged or in the wrong place; the message is one line that says what to do."""
 
 

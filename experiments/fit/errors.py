@@ -1,10 +1,10 @@
-"""How a run ends early: each error is one line for the user, and an exit status."""
+"""How a run ends early."""
+
+from experiments.errors import CommandError
 
 
-class RunError(Exception):
-    """The run cannot start or go on; the message is one line that says why."""
-
-    status = 2
+class RunError(CommandError, Exception):
+    """The run cannot start or go on."""
 
 
 class DivergedError(RunError):
@@ -13,7 +13,7 @@ class DivergedError(RunError):
     status = 1
 
 
-class StoppedError(KeyboardInterrupt):
+class StoppedError(CommandError, KeyboardInterrupt):
     """A signal asked for the end; the status is that of a process which the signal ended.
 
     No `Exception`, so that no library takes it for one of its own errors.

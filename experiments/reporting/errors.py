@@ -1,5 +1,7 @@
 """How a report ends early."""
 
+from experiments.errors import CommandError
 
-class ReportError(Exception):
-    """What was given cannot be reported; the message is one line that says why."""
+
+class ReportError(CommandError, Exception):
+    """What was given cannot be reported."""
