@@ -145,38 +145,38 @@ ROWS: list[tuple[str, Number]] = [
     ),
 ]
 
-# The ablation of momentum and step size: by mu, in the order of `STEP_SIZES`. With (0, 1) the cell is the plain one.
-STEP_SIZES = (0.1, 0.3, 0.6, 0.9, 1.0)
-ABLATION: dict[str, tuple[str, dict[float, tuple[float, ...]]]] = {
+# The ablation of momentum and step size: a row for each mu, a column for each step size. With (0, 1) the cell is the plain one.
+AXES: dict[str, tuple[float, ...]] = {"mu": (0.9, 0.6, 0.3, 0.1, 0.0), "step_size": (0.1, 0.3, 0.6, 0.9, 1.0)}
+ABLATION: dict[str, tuple[str, tuple[tuple[float, ...], ...]]] = {
     "mnist_momentum_lstm_256": (
         ACCURACY,
-        {
-            0.9: (99.08, 98.90, 98.68, 98.22, 98.24),
-            0.6: (86.9, 99.08, 99.08, 99.00, 99.03),
-            0.3: (67.3, 84.2, 65.7, 99.03, 99.03),
-            0.1: (51.7, 79.3, 84.7, 85.5, 99.07),
-            0.0: (37.4, 83.6, 83.5, 81.5, 98.90),
-        },
+        (
+            (99.08, 98.90, 98.68, 98.22, 98.24),
+            (86.9, 99.08, 99.08, 99.00, 99.03),
+            (67.3, 84.2, 65.7, 99.03, 99.03),
+            (51.7, 79.3, 84.7, 85.5, 99.07),
+            (37.4, 83.6, 83.5, 81.5, 98.90),
+        ),
     ),
     "timit_momentum_lstm_158": (
         MSE,
-        {
-            0.9: (121.0, 38.9, 45.5, 51.2, 51.7),
-            0.6: (7.24, 8.84, 10.5, 11.9, 12.3),
-            0.3: (5.87, 6.89, 8.73, 9.53, 9.86),
-            0.1: (5.86, 7.05, 8.01, 9.22, 9.61),
-            0.0: (6.00, 7.10, 7.85, 9.05, 9.33),
-        },
+        (
+            (121.0, 38.9, 45.5, 51.2, 51.7),
+            (7.24, 8.84, 10.5, 11.9, 12.3),
+            (5.87, 6.89, 8.73, 9.53, 9.86),
+            (5.86, 7.05, 8.01, 9.22, 9.61),
+            (6.00, 7.10, 7.85, 9.05, 9.33),
+        ),
     ),
     "ptb_momentum_lstm": (
         PERPLEXITY,
-        {
-            0.9: (491.0, 585.0, 642.0, 642.0, 642.0),
-            0.6: (234.0, 213.0, 116.0, 128.0, 117.0),
-            0.3: (640.0, 64.6, 66.8, 74.7, 78.5),
-            0.1: (640.0, 83.0, 58.98, 61.16, 61.05),
-            0.0: (640.0, 89.9, 58.62, 61.30, 59.71),
-        },
+        (
+            (491.0, 585.0, 642.0, 642.0, 642.0),
+            (234.0, 213.0, 116.0, 128.0, 117.0),
+            (640.0, 64.6, 66.8, 74.7, 78.5),
+            (640.0, 83.0, 58.98, 61.16, 61.05),
+            (640.0, 89.9, 58.62, 61.30, 59.71),
+        ),
     ),
 }
 
@@ -225,10 +225,11 @@ def ablation(name: str, mu: float | None, step_size: float | None) -> Published:
     ()
     """
     row, other_data = _row(name)
-    metric, grid = ABLATION.get(row, ("", {}))
-    if mu is None or mu not in grid or step_size not in STEP_SIZES:
+    if row not in ABLATION or mu not in AXES["mu"] or step_size not in AXES["step_size"]:
         return Published(())
-    return Published((Number(grid[mu][STEP_SIZES.index(step_size)], None, metric, CODE),), other_data)
+    metric, values = ABLATION[row]
+    value = values[AXES["mu"].index(mu)][AXES["step_size"].index(step_size)]
+    return Published((Number(value, None, metric, CODE),), other_data)
 
 
 def _row(name: str) -> tuple[str, str | None]:

@@ -7,11 +7,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from experiments import published
 from experiments.command import OneLineParser, add_data, add_out, add_values, as_typed
 from experiments.errors import CommandError
 from experiments.fit import files
 from experiments.sweeps import RESULTS, Outcome, cost, grid, sweep
-from experiments.sweeps.grid import ABLATION, Grid
+from experiments.sweeps.grid import Grid
 
 MODULE = "experiments.sweep"
 
@@ -73,7 +74,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add_out(parser, "the sweep's folder NAME-sweep")
     options = parser.parse_args(arguments)
     if options.ablation:
-        for name, values in ABLATION.items():
+        for name, values in published.AXES.items():
             if getattr(options, name) is not None:
                 parser.error(f"--ablation has its own values; leave --{name.replace('_', '-')} out")
             setattr(options, name, list(values))

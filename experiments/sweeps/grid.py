@@ -12,10 +12,9 @@ import momentum_rnn_jax as mr
 from experiments import configs
 from experiments.configs import Config, ConfigError
 from experiments.configs.base import CELL_OPTIONS
+from experiments.published import AXES
 
-# The paper's ablation.
-ABLATION: dict[str, tuple[float, ...]] = {"mu": (0.9, 0.6, 0.3, 0.1, 0.0), "step_size": (0.1, 0.3, 0.6, 0.9, 1.0)}
-HYPER_PARAMETERS = tuple(ABLATION)
+HYPER_PARAMETERS = tuple(AXES)
 
 
 @dataclasses.dataclass(frozen=True)
