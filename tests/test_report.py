@@ -13,6 +13,7 @@ import pytest
 
 from experiments import report
 from experiments.configs import CONFIGS
+from experiments.configs.base import TASKS
 from experiments.reporting import controls, curves, runs, text
 from experiments.reporting.errors import ReportError
 from experiments.reporting.runs import Run
@@ -305,6 +306,23 @@ def test_perplexity_is_e_to_the_loss():
     test, validation = text.of_task("ptb", run)
     assert (test.title, test.of(run)) == ("test perplexity", pytest.approx(59))
     assert (validation.title, validation.of(run)) == ("validation perplexity", pytest.approx(61))
+    line["validation_perplexity"], run.test["test_perplexity"] = 3.0, 2.0
+    assert (test.of(run), validation.of(run)) == (2.0, 3.0)
+
+
+def test_every_task_has_a_title_and_a_score_that_counts(tmp_path, written):
+    for name in {entry.config.task: name for name, entry in CONFIGS.items()}.values():
+        losses_alone = CONFIGS[name].config.task in ("timit", "fsdd", "ptb", "text")
+        write_run(tmp_path / "runs", name, 0, 0.5, accuracy=None if losses_alone else 0.25)
+    lines = written()[0].splitlines()
+    first = {line[3:]: lines[number + 2].split("|")[1].strip() for number, line in enumerate(lines) if line.startswith("## ")}
+    assert first == {
+        **dict.fromkeys(("Digits", "MNIST", "Permuted MNIST"), "test accuracy (%)"),
+        **dict.fromkeys(("TIMIT", "Free Spoken Digits", "Adding"), "test MSE"),
+        **dict.fromkeys(("Copying", "Denoising"), "test cross entropy (nats)"),
+        **dict.fromkeys(("Penn Treebank", "Text"), "test perplexity"),
+    }
+    assert len(first) == len(TASKS)
 
 
 def test_a_run_that_names_no_newer_field_has_its_default(tmp_path):
@@ -344,6 +362,10 @@ DAMAGED = {
     "config that is cut off": (spoil("config.json", '{"training": {'), "config.json cannot be read: "),
     "config that is no text": (lambda folder: (folder / "config.json").write_bytes(b"\xff"), "config.json cannot be read: "),
     "a device that is none": (spoil("config.json", json.dumps({**WHOLE, "device": 3})), "config.json is damaged: its"),
+    "an unknown task": (
+        spoil("config.json", json.dumps({**WHOLE, "training": {**WHOLE["training"], "task": "chess"}})),
+        "is of the task 'chess', which is none of digits, ",
+    ),
     "no metrics": (spoil("metrics.jsonl", None), "metrics.jsonl cannot be read: "),
     "empty metrics": (spoil("metrics.jsonl", ""), "no run has ended; the furthest is "),
     "unfinished": (spoil("metrics.jsonl", EPOCH), ", 1 epoch\n"),

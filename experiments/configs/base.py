@@ -10,25 +10,47 @@ from jax import Array
 import momentum_rnn_jax as mr
 from momentum_rnn_jax import _checks
 
-# The options that each task has; the sequence length of a dataset is its own.
-TASKS: dict[str, tuple[str, ...]] = {
-    "digits": (),
-    "mnist": ("validation_size",),
-    "permuted_mnist": ("validation_size", "permutation_seed"),
-    "timit": (),
-    "fsdd": (),
-    "adding": ("length", "held_out"),
-    "copying": ("length", "held_out"),
-    "denoise": ("length", "held_out"),
-    "ptb": (),
-    "text": ("unit", "min_count"),
+
+class Task(NamedTuple):
+    """What is known of a task without its data: its title, the score that counts, and the fields of a config that it has.
+
+    The score is "accuracy", "squared error", "cross entropy" or "perplexity".
+    """
+
+    title: str
+    score: str
+    options: tuple[str, ...] = ()
+
+    @property
+    def by_accuracy(self) -> bool:
+        """Whether the best epoch has the highest accuracy, and not the lowest loss."""
+        return self.score == "accuracy"
+
+    @property
+    def loss_unit(self) -> str:
+        """Of the loss, which all tasks have."""
+        return "squared error" if self.score == "squared error" else "nats"
+
+
+# The sequence length of a dataset is its own.
+TASKS = {
+    "digits": Task("digits", "accuracy"),
+    "mnist": Task("MNIST", "accuracy", ("validation_size",)),
+    "permuted_mnist": Task("permuted MNIST", "accuracy", ("validation_size", "permutation_seed")),
+    "timit": Task("TIMIT", "squared error"),
+    "fsdd": Task("Free Spoken Digits", "squared error"),
+    "adding": Task("adding", "squared error", ("length", "held_out")),
+    "copying": Task("copying", "cross entropy", ("length", "held_out")),
+    "denoise": Task("denoising", "cross entropy", ("length", "held_out")),
+    "ptb": Task("Penn Treebank", "perplexity"),
+    "text": Task("text", "perplexity", ("unit", "min_count")),
 }
 TASK_OPTIONS = ("length", "held_out", "validation_size", "permutation_seed", "unit", "min_count")
 CELL_OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "forget_bias", "init_scheme", "skew_init")
 OPTIMIZERS = ("rmsprop", "adam", "sgd")
 PRECISIONS = ("float32", "bfloat16")
 
-LANGUAGE_TASKS = ("ptb", "text")
+LANGUAGE_TASKS = tuple(name for name, task in TASKS.items() if task.score == "perplexity")
 LANGUAGE_SIZES = ("layers", "embedding_features", "bptt")
 DROPOUTS = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "weight_dropout")
 REGULARIZERS = (*DROPOUTS, "activation_regularization", "temporal_regularization")
@@ -147,9 +169,9 @@ class Config:
             if getattr(self, name) is not None:
                 _checks.number(name, getattr(self, name), low=0, high=1 if name in DROPOUTS else math.inf)
         for name in TASK_OPTIONS:
-            if getattr(self, name) is not None and name not in TASKS[self.task]:
+            if getattr(self, name) is not None and name not in TASKS[self.task].options:
                 raise ValueError(f"{name} is no option of the task {self.task!r}.")
-        if "length" in TASKS[self.task]:
+        if "length" in TASKS[self.task].options:
             for name in ("length", "held_out", "steps_per_epoch"):
                 if getattr(self, name) is None:
                     raise ValueError(f"{name} must be given for the task {self.task!r}, which has no end of examples.")

@@ -5,8 +5,9 @@ The settings are those of the authors' code and of the loss curves that they rel
 
 from typing import Any
 
-from experiments.configs.base import Config, Entry
+from experiments.configs.base import TASKS, Config, Entry
 
+SHORT = {"mnist": "mnist", "permuted_mnist": "pmnist"}
 LSTM: dict[str, Any] = {
     "init_scheme": "released",
     "forget_bias": 1.0,
@@ -67,12 +68,8 @@ def entries() -> dict[str, Entry]:
         for cell, options in cells.items():
             for size in (128, 256) if cell in BOTH_SIZES else (256,):
                 config = Config(task=task, cell=cell, hidden_features=size, **options, **LSTM)
-                table[f"{SHORT[task]}_{cell}_{size}"] = Entry(config, f"Table 1, {TITLES[task]}, {cell}, N = {size}")
+                table[f"{SHORT[task]}_{cell}_{size}"] = Entry(config, f"Table 1, {TASKS[task].title}, {cell}, N = {size}")
     for cell, size, options in DTRIV_CELLS:
         config = Config(cell=cell, hidden_features=size, **options, **DTRIV, **DTRIV_SIZES[size])
-        table[f"pmnist_{cell}_{size}"] = Entry(config, f"Table 4, permuted MNIST, {cell}, N = {size}")
+        table[f"pmnist_{cell}_{size}"] = Entry(config, f"Table 4, {TASKS[config.task].title}, {cell}, N = {size}")
     return table
-
-
-SHORT = {"mnist": "mnist", "permuted_mnist": "pmnist"}
-TITLES = {"mnist": "MNIST", "permuted_mnist": "permuted MNIST"}

@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from experiments import models
 from experiments.configs import Config
+from experiments.configs.base import TASKS
 from experiments.fit import averaging, checkpoint, hosts
 from experiments.fit.checkpoint import Progress
 from experiments.fit.errors import DivergedError, StoppedError
-from experiments.fit.problem import Kind
 from experiments.fit.signals import Signals
 from experiments.fit.steps import State
 from experiments.fit.tensorboard import Events
@@ -24,11 +24,11 @@ CALL_SECONDS = 1.0  # between two looks at signals, and at the bar
 SAVE_SECONDS = 60.0  # within an epoch; after each it is saved anyway
 
 
-def is_better(line: dict[str, Any], best: dict[str, Any] | None, kind: Kind) -> bool:
+def is_better(line: dict[str, Any], best: dict[str, Any] | None, by_accuracy: bool) -> bool:
     """By the validation split: the higher accuracy where that counts; among equals, and elsewhere, the lower loss."""
 
     def rank(line: dict[str, Any]) -> tuple[float, float]:
-        return line["validation_accuracy"] if kind.by_accuracy else 0.0, -line["validation_loss"]
+        return line["validation_accuracy"] if by_accuracy else 0.0, -line["validation_loss"]
 
     return best is None or rank(line) > rank(best)
 
@@ -71,7 +71,7 @@ class Run:
                 line |= {f"train_{name}": float(total) / steps_per_epoch for name, total in state.totals.items()}
                 if epoch % self.config.evaluate_every == 0 or epoch == epochs:
                     line |= self._look(state.evaluated, "validation", state)
-                    if is_better(line, self.progress.best, self.trainer.problem.kind):
+                    if is_better(line, self.progress.best, TASKS[self.config.task].by_accuracy):
                         self.progress.best, best = line, state.evaluated
                     state = self._averaged_when_stuck(state, line)
                 self.progress.metrics.append(line)

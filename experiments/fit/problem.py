@@ -21,24 +21,22 @@ from experiments.fit.errors import RunError
 class Kind:
     """What tasks of one kind have alike.
 
-    The best epoch has the highest accuracy if `by_accuracy`, else the lowest loss. `derived` are more scores of a whole split,
-    which follow from the means.
+    `derived` are more scores of a whole split, which follow from the means.
     """
 
     every_step: bool
     score: scores.Score
-    by_accuracy: bool
     derived: scores.Derived = scores.no_more
 
 
 KINDS = {
-    "classify": Kind(every_step=False, score=scores.classification, by_accuracy=True),
-    "regress": Kind(every_step=True, score=scores.frames, by_accuracy=False),
-    "adding": Kind(every_step=False, score=scores.addition, by_accuracy=False),
-    "copying": Kind(every_step=True, score=scores.recall, by_accuracy=False),
-    "denoise": Kind(every_step=True, score=scores.recall, by_accuracy=False),
-    "word": Kind(every_step=True, score=scores.tokens, by_accuracy=False, derived=scores.of_words),
-    "character": Kind(every_step=True, score=scores.tokens, by_accuracy=False, derived=scores.of_characters),
+    "classify": Kind(every_step=False, score=scores.classification),
+    "regress": Kind(every_step=True, score=scores.frames),
+    "adding": Kind(every_step=False, score=scores.addition),
+    "copying": Kind(every_step=True, score=scores.recall),
+    "denoise": Kind(every_step=True, score=scores.recall),
+    "word": Kind(every_step=True, score=scores.tokens, derived=scores.of_words),
+    "character": Kind(every_step=True, score=scores.tokens, derived=scores.of_characters),
 }
 
 
@@ -75,7 +73,7 @@ def load(config: Config, data_dir: Path, source: Path | None) -> Problem:
         if source is not None:
             raise RunError(f"--source {source}: the task {config.task!r} has no source: it makes its sequences")
         return generated(config)
-    options = {name: getattr(config, name) for name in TASKS[config.task] if getattr(config, name) is not None}
+    options = {name: getattr(config, name) for name in TASKS[config.task].options if getattr(config, name) is not None}
     try:
         data = datasets.load(config.task, data_dir, source, **options)
         return streamed(config, data) if data.info.task == "language" else stored(config, data)

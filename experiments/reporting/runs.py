@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from experiments.configs import CONFIGS, Config
+from experiments.configs.base import TASKS
 from experiments.fit import checkpoint
+from experiments.reporting import words
 from experiments.reporting.errors import ReportError
-from experiments.reporting.words import count
 
 # What config.json holds beside a run's settings and data. Anything else that it may hold decides what was run.
 CIRCUMSTANCES = ("command", "versions", "device", "git_commit", "cells", "training", "task")
@@ -70,7 +71,7 @@ def find(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
         raise ReportError(f"{', '.join(map(str, paths))}: no run of experiments.train is there")
     if not any(run.test for run in runs.values()):
         begun = max(runs.values(), key=lambda run: len(run.epochs))
-        raise ReportError(f"no run has ended; the furthest is {begun.folder}, {count(len(begun.epochs), 'epoch')}")
+        raise ReportError(f"no run has ended; the furthest is {begun.folder}, {words.count(len(begun.epochs), 'epoch')}")
     return list(runs.values()), others
 
 
@@ -106,6 +107,8 @@ def _is_run(config: Any) -> bool:
 def _read(folder: Path, config: dict[str, Any]) -> Run:
     settings = {**_defaults(), **config["training"]}
     seed = settings.pop("seed")
+    if settings["task"] not in TASKS:
+        raise ReportError(f"{folder} is of the task {settings['task']!r}, which is none of {', '.join(TASKS)}")
     command, commit = config.get("command", ""), config.get("git_commit") or "unknown"
     device, versions = config.get("device") or {}, config.get("versions") or {}
     if not (isinstance(command, str) and isinstance(commit, str) and isinstance(device, dict) and isinstance(versions, dict)):
@@ -134,8 +137,8 @@ def _defaults() -> dict[str, Any]:
 
 def _name(folder: Path, command: str) -> str:
     """The config's name, from the command as it was typed, or else from the folder's name."""
-    words = command.split()  # no name of a config needs quotes
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    typed = command.split()  # no name of a config needs quotes
+    for word, following in zip(typed, [*typed[1:], ""], strict=True):
         if word == "--config":
             return following
         if word.startswith("--config="):
@@ -219,11 +222,7 @@ class Group:
     def label(self) -> str:
         """The config's name, and what differs from it."""
         changed = {**{key: value for key, (value, _) in self.changes.items()}, **self.other_data}
-        return " ".join([self.name, *(f"{key}={_word(value)}" for key, value in changed.items())])
-
-    def scores(self, metric: str) -> list[float]:
-        """A metric of the test, by run."""
-        return [run.test[metric] for run in self.runs if run.test is not None]
+        return " ".join([self.name, *(f"{key}={words.value(value)}" for key, value in changed.items())])
 
 
 def circumstances_of(groups: Iterable[Group]) -> dict[str, list[str]]:
@@ -245,10 +244,6 @@ def short(commit: str) -> str:
     """
     digits, dash, dirty = commit.partition("-")
     return f"{digits[:7]}{dash}{dirty}"
-
-
-def _word(value: Any) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def group(runs: Iterable[Run]) -> list[Group]:

@@ -2,14 +2,11 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from experiments import published
+from experiments.configs.base import TASKS
 from experiments.reporting.runs import Group, Run
-
-SQUARED_ERROR = ("timit", "fsdd", "adding")  # the loss of the others is in nats
-BY_ACCURACY = ("mnist", "permuted_mnist")
-LANGUAGE = ("ptb", "text")  # scored by perplexity, e to the loss per token
 
 
 class Score(NamedTuple):
@@ -27,25 +24,33 @@ class Score(NamedTuple):
 def of_task(task: str, run: Run) -> list[Score]:
     """The scores that a run of the task has; the first is the one that counts."""
     assert run.test is not None
-    loss = Score(published.MSE if task in SQUARED_ERROR else published.CROSS_ENTROPY, _test("test_loss"), False)
-    accuracy = Score(published.ACCURACY, lambda run: 100 * _test("test_accuracy")(run), True)
-    perplexity = Score(published.PERPLEXITY, lambda run: math.exp(_test("test_loss")(run)), False)
-    validation = Score(published.VALIDATION_PERPLEXITY, _validation_perplexity, False)
-    if task in LANGUAGE:
-        return [perplexity, validation]
+    if TASKS[task].score == "perplexity":
+        return [
+            Score(published.PERPLEXITY, _test_perplexity, False),
+            Score(published.VALIDATION_PERPLEXITY, _validation_perplexity, False),
+        ]
+    mean_of = published.MSE if TASKS[task].score == "squared error" else published.CROSS_ENTROPY
+    loss = Score(mean_of, lambda run: _test(run)["test_loss"], False)
     if "test_accuracy" not in run.test:
         return [loss]
-    return [accuracy, loss] if task in BY_ACCURACY else [loss, accuracy]
+    accuracy = Score(published.ACCURACY, lambda run: 100 * _test(run)["test_accuracy"], True)
+    return [accuracy, loss] if TASKS[task].by_accuracy else [loss, accuracy]
 
 
-def _test(metric: str) -> Callable[[Run], float]:
-    def value(run: Run) -> float:
-        assert run.test is not None
-        return run.test[metric]
+def _test(run: Run) -> dict[str, Any]:
+    assert run.test is not None
+    return run.test
 
-    return value
+
+def _test_perplexity(run: Run) -> float:
+    return _perplexity(_test(run), "test")
 
 
 def _validation_perplexity(run: Run) -> float:
-    assert run.test is not None
-    return math.exp(run.epochs[run.test["epoch"] - 1]["validation_loss"])
+    return _perplexity(run.epochs[_test(run)["epoch"] - 1], "validation")
+
+
+def _perplexity(line: dict[str, Any], split: str) -> float:
+    """e to the loss per token, where a run from before it was written does not say."""
+    name = f"{split}_perplexity"
+    return line[name] if name in line else math.exp(line[f"{split}_loss"])

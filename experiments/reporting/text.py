@@ -8,26 +8,16 @@ import numpy as np
 
 from experiments import published
 from experiments.configs import CONFIGS
+from experiments.configs.base import TASKS
 from experiments.published import SOURCES, Number, Published
 from experiments.reporting import controls, figures, intervals
 from experiments.reporting.controls import Comparison
 from experiments.reporting.curves import Curves, matching, stack
 from experiments.reporting.runs import Group, Run, circumstances_of
-from experiments.reporting.scores import SQUARED_ERROR, of_task
-from experiments.reporting.words import count, interval, mean_and_std, number, spread
+from experiments.reporting.scores import of_task
+from experiments.reporting.words import count, interval, mean_and_std, number, spread, value
 from experiments.tables import markdown
 
-TITLES = {
-    "mnist": "MNIST",
-    "permuted_mnist": "Permuted MNIST",
-    "timit": "TIMIT",
-    "fsdd": "Free Spoken Digits",
-    "adding": "Adding",
-    "copying": "Copying",
-    "denoise": "Denoising",
-    "ptb": "Penn Treebank",
-    "text": "Text",
-}
 LEVEL = f"{100 * intervals.CONFIDENCE:.0f} %"
 READING = f"""\
 Measured: the test split, looked at once, at each run's best epoch on the validation split; n runs that differ in their seed
@@ -69,7 +59,7 @@ def report(groups: Sequence[Group], unfinished: Sequence[Run], published_curves:
 
 def section(task: str, groups: list[Group], picture: str, curves: list[Curves], comparisons: list[Comparison]) -> str:
     """What there is on one task."""
-    title = TITLES.get(task, task)
+    title = heading(task)
     parts = [f"## {title}", *score_tables(groups), f"How they were run:\n\n{circumstances(groups)}"]
     parts += [*mixtures(groups), commands(groups)]
     cut = " Published curves are cut off at the last epoch measured." if any(published_of(g, curves) for g in groups) else ""
@@ -127,14 +117,10 @@ def beside(group: Group) -> tuple[Published, list[str]]:
             theirs = point
             changes = {key: change for key, change in changes.items() if key not in ("mu", "step_size")}
     unlike = [] if theirs.other_data is None else [f"other data: published on {theirs.other_data}"]
-    unlike += [f"{key} {_word(value)}, published {_word(usual)}" for key, (value, usual) in changes.items()]
+    unlike += [f"{key} {value(ours)}, published {value(usual)}" for key, (ours, usual) in changes.items()]
     altered = [name for name, as_published in group.runs[0].data.get("as_published", {}).items() if not as_published]
     unlike += [f"{name} is not the published file" for name in altered]
     return theirs, unlike
-
-
-def _word(value: object) -> str:
-    return "none" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def circumstances(groups: list[Group]) -> str:
@@ -195,8 +181,12 @@ def figure(groups: list[Group], curves: list[Curves]) -> bytes:
     found = {theirs.label: theirs for group in groups if (theirs := published_of(group, curves)) is not None}
     grey = [figures.Curve(label, *stack(list(theirs.losses.values()))) for label, theirs in found.items()]
     task = groups[0].task
-    unit = "squared error" if task in SQUARED_ERROR else "nats"
-    return figures.losses(f"{TITLES.get(task, task)}: validation loss by epoch", f"loss ({unit})", measured, grey)
+    return figures.losses(f"{heading(task)}: validation loss by epoch", f"loss ({TASKS[task].loss_unit})", measured, grey)
+
+
+def heading(task: str) -> str:
+    """Its title, with a capital letter in front."""
+    return TASKS[task].title[0].upper() + TASKS[task].title[1:]
 
 
 def _losses(group: Group) -> list[dict[int, float]]:

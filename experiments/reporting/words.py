@@ -52,3 +52,12 @@ def interval(found: Interval | None) -> str:
 def signed_interval(found: Interval) -> str:
     """Its two ends, with their signs."""
     return f"{signed(found.low)} to {signed(found.high)}"
+
+
+def value(setting: object) -> str:
+    """A setting of a config.
+
+    >>> value(None), value(0.6), value(128)
+    ('none', '0.6', '128')
+    """
+    return "none" if setting is None else f"{setting:g}" if isinstance(setting, float) else str(setting)

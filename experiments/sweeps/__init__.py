@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments import models, record
+from experiments.configs.base import TASKS
 from experiments.fit import checkpoint, files, problem
 from experiments.fit.checkpoint import Progress
 from experiments.fit.problem import Problem
@@ -71,7 +72,7 @@ def sweep(grid: Grid, out: Path, data_dir: Path, source: Path | None, command: s
             signals.wait = True
             runs, best = SweepRun(f"{grid.name} {cell}", folder, configs, trainer, signals, progress).train_all(runs, best)
             checkpoint.save_best(folder, best, f"best-{cell}.npz")
-        _write_results(folder, grid, task, progress)
+        _write_results(folder, grid, progress)
         progress.finished = True
         checkpoint.save(folder, progress, runs, best)
         return Outcome(folder, progress, task)
@@ -93,8 +94,8 @@ def _first(folder: Path, grid: Grid, trainer: SweepTrainer, progress: Progress, 
     return runs, runs.params
 
 
-def _write_results(folder: Path, grid: Grid, task: Problem, progress: Progress) -> None:
-    score = "accuracy" if task.kind.by_accuracy else "loss"
+def _write_results(folder: Path, grid: Grid, progress: Progress) -> None:
+    score = "accuracy" if TASKS[next(iter(grid.configs.values())).task].by_accuracy else "loss"
     rows = results.rows(progress.metrics)
     picture = io.BytesIO()
     heat_map.draw(grid.name, rows, score).savefig(picture, dpi=120)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from experiments import models
 from experiments.configs import Config
+from experiments.configs.base import TASKS
 from experiments.fit.checkpoint import Progress
 from experiments.fit.loop import Run, is_better
 from experiments.fit.signals import Signals
@@ -27,6 +28,7 @@ class SweepRun(Run):
         self, name: str, folder: Path, configs: list[Config], trainer: SweepTrainer, signals: Signals, progress: Progress
     ):
         super().__init__(name, folder, configs[0], trainer, signals, progress)
+        self._by_accuracy = TASKS[self.config.task].by_accuracy
         self._labels = [grid.label(config) for config in configs]
         self._compiled_before = progress.notes["compile_seconds"]
         self._best: list[dict[str, Any] | None] = [None] * len(configs)
@@ -74,7 +76,7 @@ class SweepRun(Run):
             finite[number] = stacked.finite[number] and _finite(scores)
             if finite[number]:
                 line = {"kind": "epoch", "epoch": epoch, "step": step, **_scores("train", trained, number), **scores}
-                better[number] = look and is_better(line, self._best[number], self.trainer.problem.kind)
+                better[number] = look and is_better(line, self._best[number], self._by_accuracy)
                 self._add(number, line)
             else:
                 self._add(number, _diverged(epoch, step))
@@ -100,7 +102,7 @@ class SweepRun(Run):
         self._epochs_done = max(self._epochs_done, line["epoch"])
         if line["kind"] == "diverged":
             self._diverged_runs.add(number)
-        elif "validation_loss" in line and is_better(line, self._best[number], self.trainer.problem.kind):
+        elif "validation_loss" in line and is_better(line, self._best[number], self._by_accuracy):
             self._best[number] = line
 
     def _show(self, runs: Runs, end: int, bar: tqdm) -> None:
