@@ -59,10 +59,27 @@ def write_config(folder: Path, command: str, task: dict[str, Any], training: Any
             **{name: importlib.metadata.version(name) for name in ("jax", "flax", "optax")},
             "momentum_rnn_jax": mr.__version__,
         },
-        "device": {"platform": jax.default_backend(), "kind": jax.devices()[0].device_kind, "cpu_cores": os.cpu_count()},
+        "device": device(),
         "git_commit": git_commit(),
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def device() -> dict[str, Any]:
+    """What JAX computes on, and how many of the CPU's cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"platform": jax.default_backend(), "kind": jax.devices()[0].device_kind, "cpu_cores": cores}
+
+
+def in_words(device: dict[str, Any]) -> str:
+    """A device; what is not known of it is said too.
+
+    >>> in_words({"platform": "cpu", "kind": "cpu", "cpu_cores": 2}), in_words({"platform": "gpu", "kind": "NVIDIA H100"})
+    ('2 CPU cores', 'NVIDIA H100')
+    """
+    rest = {key: value for key, value in device.items() if key not in ("platform", "kind", "cpu_cores")}
+    name = f"{device.get('cpu_cores', '?')} CPU cores" if device.get("platform") == "cpu" else str(device.get("kind", "unknown"))
+    return ", ".join([name, *(f"{key} {value}" for key, value in rest.items())])
 
 
 def describe(cell: mr.Cell) -> dict[str, dict[str, Any]]:

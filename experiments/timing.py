@@ -84,6 +84,7 @@ def time_all(names: Sequence[str], out: Path, seconds: int) -> None:
         record.check_writable(out.parent)
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RunError(f"--out {out}: no file of durations is there, or none can be written") from error
+    device = record.in_words(record.device())
     by_program: dict[tuple[object, ...], list[str]] = {}
     for name in names:
         by_program.setdefault(program(CONFIGS[name].config), []).append(name)
@@ -91,10 +92,10 @@ def time_all(names: Sequence[str], out: Path, seconds: int) -> None:
         timed = measure(CONFIGS[same[0]].config, seconds)
         for name in same:
             duration = timed.duration(CONFIGS[name].config)
-            found.setdefault(device(), {})[name] = duration
-            print(f"{name}: {duration.text(device())}", flush=True)
+            found.setdefault(device, {})[name] = duration
+            print(f"{name}: {duration.text(device)}", flush=True)
         order = {name: number for number, name in enumerate(CONFIGS)}
-        found[device()] = dict(sorted(found[device()].items(), key=lambda pair: order.get(pair[0], len(order))))
+        found[device] = dict(sorted(found[device].items(), key=lambda pair: order.get(pair[0], len(order))))
         files.write(out, durations.content(found).encode())
 
 
@@ -165,7 +166,7 @@ def measure(config: Config, seconds: float) -> Timed:
     start = time.perf_counter()
     stepper.evaluate()
     whole_split = time.perf_counter() - start
-    evaluation = whole_split / _batches(len(small.validation.targets), config.evaluation_batch_size or config.batch_size)
+    evaluation = whole_split / _batches(len(small.validation.targets), config.evaluation_rows)
     return Timed(step, ROUNDS * count, evaluation, max(0.0, first - step - whole_split), steps_per_epoch, *batches)
 
 
@@ -212,7 +213,7 @@ def stand_in(config: Config) -> tuple[Problem, int, tuple[int, int]]:
 def _stand_in_text(config: Config) -> tuple[Problem, int, tuple[int, int]]:
     """A text of the real length to train on, and two windows of each other split."""
     (train, *held_out), vocabulary = TEXTS[config.task]
-    rows, bptt = config.evaluation_batch_size or config.batch_size, config.bptt
+    rows, bptt = config.evaluation_rows, config.bptt
     assert bptt is not None  # so says the config
     random = np.random.default_rng(0)
     streams = (random.integers(0, vocabulary, tokens + 1, np.int32) for tokens in (train, *[2 * rows * bptt] * 2))
@@ -232,14 +233,6 @@ def _split(random: np.random.Generator, sizes: Sizes, examples: int, steps: int)
 
 def _batches(examples: int, batch_size: int) -> int:
     return -(-examples // min(batch_size, examples))
-
-
-def device() -> str:
-    """What JAX runs on, in words."""
-    if jax.default_backend() != "cpu":
-        return jax.devices()[0].device_kind
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} CPU cores"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

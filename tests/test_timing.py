@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import configs, timing, train
+from experiments import configs, record, timing, train
 from experiments.configs import CONFIGS, durations
 from experiments.configs.durations import Duration
 from experiments.datasets import Dataset, Info
@@ -15,10 +15,11 @@ from experiments.fit import problem, trainer, windows
 from experiments.timing import SIZES, Sizes, Timed
 
 DURATION = Duration(250.0, 0.2, 50, 9.0, "a" * 40, "2026-01-31", 0.5)
+DEVICE = record.in_words(record.device())
 
 
 def test_the_list_says_how_long_a_config_takes(tmp_path, capsys, monkeypatch):
-    path = tmp_path / "minutes.json"
+    path = tmp_path / "durations.json"
     monkeypatch.setattr(durations, "PATH", path)
     found = {"2 CPU cores": {"adding_lstm": DURATION}, "A GPU": {"adding_lstm": DURATION._replace(minutes=12.3)}}
     path.write_text(durations.content(found))
@@ -75,8 +76,8 @@ def tiny(monkeypatch, quick):
 
 
 def test_configs_are_timed_and_others_kept(tiny, tmp_path, capsys, monkeypatch):
-    out = tmp_path / "minutes.json"
-    out.write_text(durations.content({timing.device(): {"adding_lstm": DURATION}, "A GPU": {"mnist_lstm_128": DURATION}}))
+    out = tmp_path / "durations.json"
+    out.write_text(durations.content({DEVICE: {"adding_lstm": DURATION}, "A GPU": {"mnist_lstm_128": DURATION}}))
     programs = []
     measure = timing.measure
     monkeypatch.setattr(timing, "measure", lambda config, seconds: programs.append(config) or measure(config, 0.01))
@@ -84,10 +85,10 @@ def test_configs_are_timed_and_others_kept(tiny, tmp_path, capsys, monkeypatch):
     assert len(programs) == 1
     found = durations.read(out)
     assert found["A GPU"] == {"mnist_lstm_128": DURATION}
-    assert list(found[timing.device()]) == ["mnist_lstm_128", "pmnist_lstm_128", "adding_lstm"]
-    assert found[timing.device()]["adding_lstm"] == DURATION
-    timed = found[timing.device()]["mnist_lstm_128"]
-    assert timed == found[timing.device()]["pmnist_lstm_128"]
+    assert list(found[DEVICE]) == ["mnist_lstm_128", "pmnist_lstm_128", "adding_lstm"]
+    assert found[DEVICE]["adding_lstm"] == DURATION
+    timed = found[DEVICE]["mnist_lstm_128"]
+    assert timed == found[DEVICE]["pmnist_lstm_128"]
     assert timed.steps_timed % timing.ROUNDS == 0
     assert 3 <= timed.steps_timed <= 10  # 12 steps in an epoch, two of which come before
     assert timed.step_seconds > 0
@@ -134,7 +135,7 @@ def test_sizes_have_the_shapes_of_the_datasets():
 )
 def test_a_wrong_command_is_one_line_and_status_2(arguments, message, tmp_path, capsys, monkeypatch):
     monkeypatch.delitem(SIZES, "mnist")
-    file = tmp_path / "minutes.json"
+    file = tmp_path / "durations.json"
     file.write_text(json.dumps({"2 CPU cores": {"adding_lstm": {"minutes": 3}}}))
     before = file.read_text()
     with pytest.raises(SystemExit) as end:

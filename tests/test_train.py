@@ -30,7 +30,7 @@ TABLES = {
 
 
 def test_the_list_has_every_config_and_every_row(capsys, tmp_path, monkeypatch):
-    monkeypatch.setattr(durations, "PATH", tmp_path / "minutes.json")  # no duration is known
+    monkeypatch.setattr(durations, "PATH", tmp_path / "durations.json")  # no duration is known
     assert main(tmp_path, "--list") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(CONFIGS)

@@ -214,6 +214,11 @@ class Config:
         if self.weight_dropout and "kernel" not in cell.core.param_shapes():
             raise ValueError(f"weight_dropout is for cells with a recurrent kernel, and {self.cell!r} has none.")
 
+    @property
+    def evaluation_rows(self) -> int:
+        """How many examples, or rows of a text, are evaluated at a time."""
+        return self.evaluation_batch_size or self.batch_size
+
     def make_cell(self, **hyper_parameters: Array) -> mr.Cell:
         """The recurrent cell, with these in the place of its own, if there are any."""
         constructor = getattr(mr.named, _checks.choice("cell", self.cell, mr.named.__all__))

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-PATH = Path(__file__).parent / "minutes.json"
+PATH = Path(__file__).parent / "durations.json"
 
 
 class Duration(NamedTuple):

@@ -114,7 +114,7 @@ def stored(config: Config, data: Dataset) -> Problem:
 def streamed(config: Config, data: Dataset) -> Problem:
     """A text in rows that are read side by side, window after window; an epoch has its windows' lengths in a new order."""
     assert config.bptt is not None  # so says the config
-    rows, evaluated = config.batch_size, config.evaluation_batch_size or config.batch_size
+    rows, evaluated = config.batch_size, config.evaluation_rows
     for name, which, split, size in (
         ("batch_size", "training", data.train, rows),
         ("evaluation_batch_size", "validation", data.validation, evaluated),

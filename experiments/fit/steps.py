@@ -60,7 +60,7 @@ class Steps:
         self._optimizer = optimizer.make(config, config.epochs * problem.steps_per_epoch)
         self._rebase_every = config.rebase_every
         self._batch_size = config.batch_size
-        self._evaluation_batch_size = config.evaluation_batch_size or config.batch_size
+        self._evaluation_rows = config.evaluation_rows
         self._averages = config.nonmonotone is not None
 
     def initial(self, key: Array) -> State:
@@ -149,7 +149,7 @@ class Steps:
         """Every score of a whole split, batch by batch in order; the last one is filled up with examples that do not count."""
         examples = len(split.targets)
         devices = 1 if self._mesh is None else self._mesh.size
-        size = min(self._evaluation_batch_size, -(-examples // devices) * devices)
+        size = min(self._evaluation_rows, -(-examples // devices) * devices)
         indices = jnp.arange(-(-examples // size) * size).reshape(-1, size)
 
         def add(so_far: Any, rows: Array) -> tuple[Any, None]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments import record
 from experiments.configs import CONFIGS, Config
 from experiments.configs.base import TASKS
 from experiments.fit import checkpoint
@@ -125,7 +126,7 @@ def _read(folder: Path, config: dict[str, Any]) -> Run:
         seconds=_seconds(folder / checkpoint.NAME),
         command=command,
         commit=commit,
-        device=_device(device),
+        device=record.in_words(device),
         versions=", ".join(f"{name} {version}" for name, version in versions.items()) or "unknown",
     )
 
@@ -187,13 +188,6 @@ def _seconds(path: Path) -> float | None:
             return float(json.loads(str(entries[checkpoint.TEXT]))["seconds"])
     except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         raise ReportError(f"{path} is damaged: {_one_line(error)}") from error
-
-
-def _device(device: dict[str, Any]) -> str:
-    """The device in words; what is not known of it is said too."""
-    rest = {key: value for key, value in device.items() if key not in ("platform", "kind", "cpu_cores")}
-    name = f"{device.get('cpu_cores', '?')} CPU cores" if device.get("platform") == "cpu" else str(device.get("kind", "unknown"))
-    return ", ".join([name, *(f"{key} {value}" for key, value in rest.items())])
 
 
 def _one_line(error: Exception) -> str:
