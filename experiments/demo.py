@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 import momentum_rnn_jax as mr
-from experiments import demo_report, models, plots, record
+from experiments import demo_plots, demo_report, models, record
 from experiments.command import OneLineParser, add_number, add_out, as_typed, run_in_folder
 from experiments.config import BASELINE, CELLS, Training, make_cell
 from experiments.datasets import Dataset, digits
@@ -42,7 +42,7 @@ def run(folder: Path, command: str, cells: dict[str, mr.Cell], training: Trainin
         for name, cell in cells.items():
             results.append(train(name, cell, task, training, folder, bar))
     text = f"{demo_report.table(results)}\n\n{demo_report.verdict(results, BASELINE, len(task.test.targets))}\n"
-    plots.learning_curves(folder / "curves.png", TITLE, results)
+    demo_plots.learning_curves(folder / "curves.png", TITLE, results)
     notes = (
         f"Seeds: {training.seeds}, epochs: {training.epochs}. The test split is looked at once, at each seed's best epoch on the "
         f"validation split. Accuracies are mean ± standard deviation over the seeds; seconds are for all seeds together, with "

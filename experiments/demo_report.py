@@ -32,10 +32,10 @@ class CellResult(NamedTuple):
 
 def table(results: Sequence[CellResult]) -> str:
     """A Markdown table with one row per cell."""
-    rows = [("cell", "test accuracy %", "best epoch: median (range)", "parameters", "seconds")]
+    rows = [("cell", "test accuracy %", tables.BEST_EPOCH, "parameters", "seconds")]
     for r in results:
         accuracy = f"{r.mean:.2f}" if np.isnan(r.std) else f"{r.mean:.2f} ± {r.std:.2f}"
-        epochs = f"{np.median(r.best_epoch):g} ({r.best_epoch.min()}–{r.best_epoch.max()})"
+        epochs = tables.median_and_range(r.best_epoch.tolist())
         rows.append((r.name, accuracy, epochs, str(r.num_parameters), f"{r.seconds:.1f}"))
     return tables.markdown(rows)
 

@@ -12,7 +12,7 @@ from experiments.config import Training, make_cell
 
 def save(path: Path, params: models.Params) -> None:
     """Write entries `cell/input/kernel`, `head/bias` and so on."""
-    np.savez(path, **flat(params))
+    np.savez(path, **models.flat(params))
 
 
 def load(path: Path, name: str, in_features: int, num_classes: int) -> models.Params:
@@ -29,7 +29,7 @@ def load(path: Path, name: str, in_features: int, num_classes: int) -> models.Pa
         raise ValueError(f"it must hold head/kernel of shape (hidden, {num_classes}), got {_outline(arrays)}")
     cell = make_cell(name, Training(hidden_features=len(kernel)))
     like = jax.eval_shape(lambda: models.init(cell, jax.random.key(0), in_features, num_classes))
-    expected = flat(like)
+    expected = models.flat(like)
     if {entry: leaf.shape for entry, leaf in expected.items()} != {entry: array.shape for entry, array in arrays.items()}:
         raise ValueError(f"it must hold {_outline(expected)} for {name} with {len(kernel)} hidden units, got {_outline(arrays)}")
     for entry, array in arrays.items():
@@ -38,13 +38,6 @@ def load(path: Path, name: str, in_features: int, num_classes: int) -> models.Pa
         if not np.isfinite(array).all():
             raise ValueError(f"{entry} must be finite, but NaN or infinity is in it")
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[entry] for entry in expected])
-
-
-def flat(tree: models.Params) -> dict[str, jax.Array]:
-    """The leaves of nested dicts by their names, joined with slashes."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

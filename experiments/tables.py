@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
+BEST_EPOCH = "best epoch: median (range)"
+
 
 def markdown(rows: Sequence[Sequence[str]]) -> str:
     """A table of these rows; the first is the header. The first column is aligned to the left, the others to the right.
@@ -18,6 +22,15 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     ]
     rule = "|" + "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths)) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def median_and_range(values: Sequence[int]) -> str:
+    """Of whole numbers; a dash where there are none.
+
+    >>> median_and_range([3, 1, 2]), median_and_range([])
+    ('2 (1–3)', '–')
+    """
+    return f"{np.median(values):g} ({min(values)}–{max(values)})" if values else "–"
 
 
 def _align(column: int, cell: str, width: int) -> str:

@@ -177,7 +177,7 @@ def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys):
     ],
 )
 def test_a_file_of_other_parameters_is_refused(tmp_path, change, message):
-    arrays = parameters.flat(models.init(mr.lstm(3), jax.random.key(0), 1, 10)) | change
+    arrays = models.flat(models.init(mr.lstm(3), jax.random.key(0), 1, 10)) | change
     np.savez(tmp_path / "x.npz", **{name: array for name, array in arrays.items() if array is not None})
     with pytest.raises(ValueError, match=message):
         parameters.load(tmp_path / "x.npz", "LSTM", 1, 10)

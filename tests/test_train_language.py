@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import configs, language_model, models, parameters
+from experiments import configs, language_model, models
 from experiments.configs import ConfigError
 from experiments.configs.base import REGULARIZERS
 from experiments.datasets import Split
@@ -387,7 +387,7 @@ def test_interrupted_while_it_averages_a_run_ends_the_same(tmp_path, monkeypatch
     assert epoch > stuck
     like = run.template().params
     with np.load(whole / "best.npz") as file:
-        best = jax.tree.unflatten(jax.tree.structure(like), [file[name] for name in parameters.flat(like)])
+        best = jax.tree.unflatten(jax.tree.structure(like), [file[name] for name in models.flat(like)])
     for split, line in (("validation", lines[epoch - 1]), ("test", lines[-1])):
         assert run.evaluate(best, getattr(run.problem, split))["loss"] == line[f"{split}_loss"]
 

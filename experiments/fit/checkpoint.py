@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import models, parameters
+from experiments import models
 from experiments.configs import Config
 from experiments.fit import files, hosts
 from experiments.fit.errors import RunError
@@ -55,7 +55,7 @@ def save(folder: Path, progress: Progress, state: Any, best: models.Params) -> N
       RunError: one of them cannot be written.
     """
     file = io.BytesIO()
-    arrays = parameters.flat({"state": state, "best": best})
+    arrays = models.flat({"state": state, "best": best})
     arrays = {name: array.astype(_stored(array.dtype)) for name, array in jax.device_get(arrays).items()}
     np.savez(file, **{TEXT: np.array(json.dumps(dataclasses.asdict(progress)))}, **arrays)
     files.write(folder / NAME, file.getvalue())
@@ -69,9 +69,9 @@ def write_metrics(folder: Path, progress: Progress) -> None:
 
 
 def save_best(folder: Path, best: models.Params, name: str = BEST) -> None:
-    """Write the best parameters by themselves, under the names of `experiments.parameters`."""
+    """Write the best parameters by themselves, under the names of `models.flat`."""
     file = io.BytesIO()
-    np.savez(file, **jax.device_get(parameters.flat(best)))
+    np.savez(file, **jax.device_get(models.flat(best)))
     files.write(folder / name, file.getvalue())
 
 
@@ -112,7 +112,7 @@ def restore(saved: Saved, state: Any) -> tuple[Any, models.Params]:
       RunError: they have others.
     """
     like = {"state": state, "best": state.params}
-    expected = parameters.flat(like)
+    expected = models.flat(like)
     wanted = {name: (array.shape, _stored(array.dtype)) for name, array in expected.items()}
     if {name: (array.shape, array.dtype) for name, array in saved.arrays.items()} != wanted:
         raise _damaged(saved.path, ValueError("its arrays are not those of this network"))

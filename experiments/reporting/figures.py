@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import MaxNLocator
 
-from experiments.plots import COLOURS, tidy
+from experiments.plots import COLOURS, log_scale, tidy
 
 MEASURED_STYLES = ("-", ":", "-.")  # when the colours are used up; published curves alone are dashed
 LONG_LABEL = 60  # characters, of which two columns have no room
@@ -48,10 +48,7 @@ def losses(title: str, ylabel: str, measured: Sequence[Curve], published: Sequen
         axes.plot(curve.epochs[shown], means, color=shade, dashes=dashes, label=label, linewidth=1.4, marker=marker)
     axes.set(title=title, xlabel="epoch", ylabel=ylabel)
     if all((curve.losses > 0).all() for curve in measured):
-        axes.set(yscale="log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        log_scale(axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     tidy(axes)
     figure.legend(loc="outside lower center", ncols=columns, fontsize="small")

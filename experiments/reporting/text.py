@@ -16,7 +16,7 @@ from experiments.reporting.curves import Curves, matching, stack
 from experiments.reporting.runs import Group, Run, circumstances_of
 from experiments.reporting.scores import of_task
 from experiments.reporting.words import count, interval, mean_and_std, number, spread, value
-from experiments.tables import markdown
+from experiments.tables import BEST_EPOCH, markdown, median_and_range
 
 LEVEL = f"{100 * intervals.CONFIDENCE:.0f} %"
 READING = f"""\
@@ -125,7 +125,7 @@ def beside(group: Group) -> tuple[Published, list[str]]:
 
 def circumstances(groups: list[Group]) -> str:
     """Seeds, epochs, time, commit and device of each group."""
-    rows = [("run", "seeds", "epochs", "best epoch: median (range)", "seconds a run", "commit", "device")]
+    rows = [("run", "seeds", "epochs", BEST_EPOCH, "seconds a run", "commit", "device")]
     for group in groups:
         best = [run.test["epoch"] for run in group.runs if run.test is not None]
         seconds = [run.seconds for run in group.runs if run.seconds is not None]
@@ -134,7 +134,7 @@ def circumstances(groups: list[Group]) -> str:
                 f"`{group.label}`",
                 ", ".join(str(run.seed) for run in group.runs),
                 ", ".join(dict.fromkeys(_epochs(run) for run in group.runs)),
-                f"{np.median(best):g} ({min(best)}–{max(best)})",
+                median_and_range(best),
                 f"{np.mean(seconds):.0f}" if seconds else "–",
                 ", ".join(circumstances_of([group])["commits"]),
                 "; ".join(circumstances_of([group])["devices"]),

@@ -104,10 +104,12 @@ def to_dict(all_rows: list[Row], score: str) -> dict[str, Any]:
 def to_markdown(heading: str, all_rows: list[Row], score: str) -> str:
     """The table, and the point of each cell that the validation split chooses."""
     names = next(([score, *(name for name in row.test if name != score)] for row in all_rows if row.test), [score])
-    table = [("cell", "μ", "step size", *map(title, names), "best epoch: median (range)", "diverged")]
+    table = [("cell", "μ", "step size", *map(title, names), tables.BEST_EPOCH, "diverged")]
     for row in all_rows:
         scores = (_text(name, row.test.get(name, [])) for name in names)
-        table.append((row.cell, number(row.mu), number(row.step_size), *scores, _epochs(row.best_epoch), _diverged(row)))
+        table.append(
+            (row.cell, number(row.mu), number(row.step_size), *scores, tables.median_and_range(row.best_epoch), _diverged(row))
+        )
     seeds = sorted({seed for row in all_rows for seed in (*row.seeds, *row.diverged)})
     over = f"mean ± standard deviation over seeds {', '.join(map(str, seeds))}" if len(seeds) > 1 else f"seed {seeds[0]}"
     lines = [f"# {heading}", "", f"Test split at each run's best epoch by validation, {over}.", "", tables.markdown(table), ""]
@@ -146,10 +148,6 @@ def _text(score: str, values: list[float]) -> str:
 def _decimals(value: float) -> int:
     """How many decimals show two digits of it."""
     return max(0, 1 - math.floor(math.log10(value))) if value > 0 else 2
-
-
-def _epochs(epochs: list[int]) -> str:
-    return f"{np.median(epochs):g} ({min(epochs)}–{max(epochs)})" if epochs else "–"
 
 
 def _diverged(row: Row) -> str:
