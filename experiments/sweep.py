@@ -51,10 +51,10 @@ def print_cost(outcome: Outcome, runs: Grid) -> None:
     )
     estimates = []
     for cell in runs.configs:
-        of = runs.runs(cell)
-        estimates.append(cost.estimate(of[0], outcome.problem, len(of)))
+        separate = runs.runs(cell)
+        estimates.append(cost.estimate(separate[0], outcome.problem, len(separate)))
         print(estimates[-1])
-    files.write(outcome.folder / "cost.json", cost.write(estimates, seconds, compilation))
+    files.write(outcome.folder / "cost.json", cost.content(estimates, seconds, compilation))
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:

@@ -1,4 +1,4 @@
-"""Named configs: one for every row of the paper's Tables 1 to 5, the same speech rows on free data, and the controls."""
+"""Named configs: the rows of the paper's Tables 1 to 5, speech on free data, controls, synthetic tasks, texts and digits."""
 
 from experiments.configs import digits, images, language, memory, speech
 from experiments.configs.base import Config, Entry

@@ -11,6 +11,8 @@ from experiments.reporting.scores import Score, of_task
 from experiments.reporting.words import mean_and_std, signed, signed_interval
 from experiments.tables import markdown
 
+# `ablation_controls_ptb_momentum` is not one of these, and its name has no size: it is no LSTM with a part of what momentum does,
+# but the MomentumLSTM with the momentum that the one of Table 3 does not have.
 CONTROL = re.compile(r"ablation_controls_(?P<task>[a-z]+)_\w+_(?P<size>\d+)")
 
 

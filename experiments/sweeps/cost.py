@@ -73,9 +73,9 @@ def compare(grid: Grid, folder: Path, metrics: list[dict[str, Any]], data_dir: P
     for cell in grid.configs:
         for run in grid.runs(cell):
             count += 1
-            of = label(run)
-            name = "-".join(str(value) for value in of.values() if value is not None)
-            lines = [line for line in metrics if {key: line[key] for key in of} == of]
+            point = label(run)
+            name = "-".join(str(value) for value in point.values() if value is not None)
+            lines = [line for line in metrics if {key: line[key] for key in point} == point]
             diverged = False
             try:
                 fit(name, run, folder / "separate", data_dir, source, command)
@@ -99,11 +99,11 @@ def compare(grid: Grid, folder: Path, metrics: list[dict[str, Any]], data_dir: P
     return text + (f"; diverged in one of the two alone: {', '.join(disagree)}" if disagree else "")
 
 
-def write(estimates: list[Estimate], seconds: float, compilation: float) -> bytes:
+def content(estimates: list[Estimate], seconds: float, compilation: float) -> bytes:
     """The sweep's seconds and the estimates, as JSON."""
-    content = {
+    values = {
         "seconds": seconds,
         "compile_seconds": compilation,
-        "separate_runs_estimated": [dataclasses.asdict(of) for of in estimates],
+        "separate_runs_estimated": [dataclasses.asdict(one) for one in estimates],
     }
-    return (json.dumps(content, indent=2) + "\n").encode()
+    return (json.dumps(values, indent=2) + "\n").encode()

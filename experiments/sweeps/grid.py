@@ -21,12 +21,12 @@ HYPER_PARAMETERS = tuple(AXES)
 class Grid:
     """The runs of a sweep of the config `name`; `configs` has one for each cell, its options those that all runs share.
 
-    `seed`, `mu` and `step_size` are the values of the runs; None for what was not asked for, where each cell has its own.
+    `seeds`, `mu` and `step_size` are the values of the runs; None for what was not asked for, where each cell has its own.
     """
 
     name: str
     configs: dict[str, Config]
-    seed: tuple[int, ...]
+    seeds: tuple[int, ...]
     mu: tuple[float, ...] | None
     step_size: tuple[float, ...] | None
 
@@ -42,13 +42,15 @@ class Grid:
 
     def describe(self) -> dict[str, Any]:
         """All that decides the results, as plain values by name."""
-        fields = {f"{cell}.{name}": value for cell, of in self.configs.items() for name, value in dataclasses.asdict(of).items()}
-        grid = {"cells": list(self.configs), "seeds": self.seed, "mu": self.mu, "step_size": self.step_size}
+        fields = {
+            f"{cell}.{name}": value for cell, own in self.configs.items() for name, value in dataclasses.asdict(own).items()
+        }
+        grid = {"cells": list(self.configs), "seeds": self.seeds, "mu": self.mu, "step_size": self.step_size}
         return {**{name: list(value) if isinstance(value, tuple) else value for name, value in grid.items()}, **fields}
 
     @property
     def _varied(self) -> dict[str, tuple[Any, ...]]:
-        values = {"seed": self.seed, "mu": self.mu, "step_size": self.step_size}
+        values = {"seed": self.seeds, "mu": self.mu, "step_size": self.step_size}
         return {name: value for name, value in values.items() if value is not None}
 
 
@@ -63,7 +65,7 @@ def make(
     name: str,
     assignments: Sequence[str],
     cells: Sequence[str] | None,
-    seed: Sequence[int] | None,
+    seeds: Sequence[int] | None,
     mu: Sequence[float] | None,
     step_size: Sequence[float] | None,
 ) -> Grid:
@@ -81,14 +83,14 @@ def make(
     chosen = [configs.override(_with_cell(base, cell), assignments) for cell in _once("--cells", cells or [base.cell])]
     if any(config.nonmonotone is not None for config in chosen):
         raise ConfigError(f"{name} averages its steps when it is stuck, which a sweep cannot: --set nonmonotone=none")
-    given = {"--seeds": ("seed", seed), "--mu": ("mu", mu), "--step-size": ("step_size", step_size)}
+    given = {"--seeds": ("seed", seeds), "--mu": ("mu", mu), "--step-size": ("step_size", step_size)}
     for option, (field, values) in given.items():
         for value, config in itertools.product(_once(option, values or ()), chosen):
             _check(option, config, field, value)
     return Grid(
         name,
         {config.cell: config for config in chosen},
-        tuple(seed) if seed else (chosen[0].seed,),
+        tuple(seeds) if seeds else (chosen[0].seed,),
         tuple(mu) if mu else None,
         tuple(step_size) if step_size else None,
     )

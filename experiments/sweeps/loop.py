@@ -20,7 +20,7 @@ from experiments.sweeps.trainer import Runs, SweepTrainer, select
 
 
 class SweepRun(Run):
-    """All runs of one cell; `configs` says what each is."""
+    """All runs of one cell; `configs` says what each is. From `Run` it takes how an epoch's steps are done, saved and timed."""
 
     trainer: SweepTrainer
 
@@ -95,10 +95,10 @@ class SweepRun(Run):
         self._note(line)
 
     def _note(self, line: dict[str, Any]) -> None:
-        of = {name: line[name] for name in self._labels[0]}
-        if of not in self._labels:  # another cell's
+        label = {name: line[name] for name in self._labels[0]}
+        if label not in self._labels:  # another cell's
             return
-        number = self._labels.index(of)
+        number = self._labels.index(label)
         self._epochs_done = max(self._epochs_done, line["epoch"])
         if line["kind"] == "diverged":
             self._diverged_runs.add(number)
@@ -108,8 +108,8 @@ class SweepRun(Run):
     def _show(self, runs: Runs, end: int, bar: tqdm) -> None:
         steps = int(runs.step) - (end - self.trainer.problem.steps_per_epoch)
         finite = np.asarray(runs.stacked.finite)
-        totals = {name: np.asarray(of)[finite] for name, of in runs.stacked.totals.items() if finite.any()}
-        shown = {name: f"{of.mean() / steps:.4g}" for name, of in totals.items()}
+        totals = {name: np.asarray(total)[finite] for name, total in runs.stacked.totals.items() if finite.any()}
+        shown = {name: f"{total.mean() / steps:.4g}" for name, total in totals.items()}
         bar.set_description(self.name, refresh=False)
         bar.set_postfix({**shown, "runs": f"{finite.sum()}/{len(finite)}"}, refresh=False)
         bar.update(int(runs.step) - bar.n)
@@ -120,7 +120,7 @@ class SweepRun(Run):
 
 
 def _scores(split: str, means: dict[str, np.ndarray], number: int) -> dict[str, float]:
-    return {f"{split}_{name}": float(of[number]) for name, of in means.items()}
+    return {f"{split}_{name}": float(mean[number]) for name, mean in means.items()}
 
 
 def _finite(scores: dict[str, float]) -> bool:
