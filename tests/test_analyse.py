@@ -17,6 +17,7 @@ from experiments import analyse, flow_plots, models, parameters
 from experiments.config import Training, make_cell
 from experiments.datasets import digits
 from momentum_rnn_jax import analysis
+from tests.train_command import status_of
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -142,11 +143,7 @@ def test_a_cell_that_diverged_has_its_figure(tmp_path):
     ],
 )
 def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys):
-    try:
-        status = analyse.main(arguments)
-    except SystemExit as error:
-        status = error.code
-    assert status == 2
+    assert status_of(analyse.main, *arguments) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1

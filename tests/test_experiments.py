@@ -15,6 +15,7 @@ import momentum_rnn_jax as mr
 from experiments import datasets, demo, demo_report, metrics, models, trainer
 from experiments.config import CELLS, Training
 from experiments.datasets import DataError, Split, digits
+from tests.train_command import status_of
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -80,9 +81,7 @@ def test_metrics_hold_every_epoch_and_the_test_at_the_best_one(tiny_run):
     ],
 )
 def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys):
-    with pytest.raises(SystemExit) as end:
-        sys.exit(demo.main(arguments))
-    assert end.value.code == 2
+    assert status_of(demo.main, *arguments) == 2
     printed = capsys.readouterr()
     assert printed.err.startswith("error: ")
     assert printed.err.count("\n") == 1

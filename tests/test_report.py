@@ -17,6 +17,7 @@ from experiments.configs.base import TASKS
 from experiments.reporting import controls, curves, runs, text
 from experiments.reporting.errors import ReportError
 from experiments.reporting.runs import Run
+from tests.train_command import status_of
 
 COMMITS = ("a" * 40, "b" * 40 + "-dirty")
 TIMIT = "timit_momentum_lstm_158"
@@ -68,10 +69,7 @@ CURVE_ROWS = [{"seed": seed, "step": step, "loss": 30 - 10 * step + seed} for se
 
 def main(*arguments):
     """The command in this process: its exit status."""
-    try:
-        return report.main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        return end.code
+    return status_of(report.main, *arguments)
 
 
 @pytest.fixture

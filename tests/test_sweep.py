@@ -5,8 +5,6 @@ import dataclasses
 import functools
 import itertools
 import json
-import os
-import signal
 import types
 
 import jax
@@ -17,8 +15,21 @@ from experiments import configs, fit, sweep, sweeps
 from experiments.fit import checkpoint, files, loop, problem, steps
 from experiments.sweeps import cost, grid, heat_map, results, trainer
 from experiments.sweeps.trainer import SweepTrainer
-from tests.test_train import assert_refused, fill_disk
-from tests.train_command import NAME, TINY, TINY_SYNTHETIC, arrays, main, process, quick, quick_programs  # noqa: F401
+from tests.train_command import (
+    NAME,
+    TINY,
+    TINY_SYNTHETIC,
+    arrays,
+    assert_refused,
+    fill_disk,
+    lines,
+    main,
+    process,
+    quick,  # noqa: F401
+    quick_programs,
+    status_of,
+    stop,
+)
 
 pytestmark = pytest.mark.usefixtures("quick_sweeps")
 
@@ -106,14 +117,7 @@ def quick_sweeps(quick, monkeypatch):  # noqa: F811
 
 def command(out, *arguments):
     """The command in this process: its exit status."""
-    try:
-        return sweep.main([*arguments, "--out", str(out)])
-    except SystemExit as end:
-        return end.code
-
-
-def lines_of(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return status_of(sweep.main, *arguments, "--out", out)
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +133,14 @@ def ended(tmp_path_factory):
 def assert_runs_are_those_one_by_one(folder, name, assignments, out):
     """Every number of every epoch, and the test; the parameters of the best epoch too."""
     cell = configs.get(name).cell
-    together = [line for line in lines_of(folder) if line["cell"] == cell]
+    together = [line for line in lines(folder) if line["cell"] == cell]
     with np.load(folder / f"best-{cell}.npz") as file:
         best = dict(file)
     for number, (seed, mu, step_size) in enumerate(itertools.product(SEEDS, MU, STEP_SIZE)):
         values = (f"seed={seed}", f"mu={mu}", f"step_size={step_size}")
         alone_out = out / str(number)
         assert main(alone_out, "--config", name, *assignments, *values) == 0
-        alone = lines_of(alone_out / f"{name}-seed{seed}")
+        alone = lines(alone_out / f"{name}-seed{seed}")
         point = {"seed": seed, "mu": mu, "step_size": step_size}
         of_run = [line for line in together if {key: line[key] for key in point} == point]
         assert len(of_run) == len(alone)
@@ -197,7 +201,7 @@ def test_all_runs_of_a_cell_are_one_program(tmp_path, monkeypatch):
         assert all(of.seconds > 0 for of in compiled)
     assert counts[0] == counts[1] > 0
     diverged = tmp_path / "0" / f"{NAME}-sweep"
-    assert [line["kind"] for line in lines_of(diverged)] == ["diverged"] * 2
+    assert [line["kind"] for line in lines(diverged)] == ["diverged"] * 2
     assert "at no point did every run stay finite" in (diverged / "results.md").read_text()
     assert (diverged / "heatmap.png").exists()
 
@@ -217,7 +221,7 @@ def test_a_run_that_diverges_stops_alone(ended, tmp_path):
     big = ("--step-size", "0.6", "3e38")
     assert command(tmp_path, "--config", NAME, *SET, "--seeds", "0", "3", "--mu", "0.9", "0.3", *big) == 0
     folder = tmp_path / f"{NAME}-sweep"
-    found, expected = ([line for line in lines_of(of) if line["cell"] == "momentum_lstm"] for of in (folder, ended))
+    found, expected = ([line for line in lines(of) if line["cell"] == "momentum_lstm"] for of in (folder, ended))
     stopped = [line for line in found if line["step_size"] == 3e38]
     assert {line["kind"] for line in stopped} == {"diverged"}
     assert len(stopped) == 4
@@ -266,7 +270,7 @@ def leaves(runs):
 
 
 def test_the_table_is_computed_from_the_metrics(ended):
-    lines = lines_of(ended)
+    metrics = lines(ended)
     found = json.loads((ended / "results.json").read_text())
     assert found["score"] == "loss"
     assert len(found["rows"]) == 8
@@ -275,7 +279,7 @@ def test_the_table_is_computed_from_the_metrics(ended):
     validation = {}
     for row in found["rows"]:
         point = {key: row[key] for key in ("cell", "mu", "step_size")}
-        of_point = [line for line in lines if {key: line[key] for key in point} == point]
+        of_point = [line for line in metrics if {key: line[key] for key in point} == point]
         tests = [line for line in of_point if line["kind"] == "test"]
         assert [line["seed"] for line in tests] == row["seeds"] == list(SEEDS)
         for name in ("loss", "accuracy"):
@@ -337,7 +341,7 @@ def test_a_sweep_fills_its_folder(ended):
     assert config["training"]["configs"]["adam_lstm"]["step_size"] == 0.6
     assert config["cells"].keys() == {"momentum_lstm", "adam_lstm"}
     assert (ended / "heatmap.png").read_bytes().startswith(b"\x89PNG")
-    kinds = [line["kind"] for line in lines_of(ended)]
+    kinds = [line["kind"] for line in lines(ended)]
     assert kinds == (["epoch"] * 16 + ["test"] * 8) * 2
 
 
@@ -357,16 +361,7 @@ def trainer_of(cell):
 def test_a_signal_saves_and_the_sweep_goes_on_to_the_same_end(cell, step, ended, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)  # one step at a time
     with monkeypatch.context() as during:
-        of = trainer_of(cell)
-        advance = of.advance
-
-        def signalled(runs, until):
-            runs = advance(runs, until)
-            if int(runs.step) == step:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return runs
-
-        during.setattr(of, "advance", signalled)
+        stop(during, trainer_of(cell), step)
         status = command(tmp_path, *COMMAND)
     folder = tmp_path / f"{NAME}-sweep"
     assert_refused(status, capsys, f"SIGTERM after step {step}; the same command goes on from {folder}", expected=143)
@@ -408,7 +403,7 @@ def test_the_separate_runs_can_be_trained_and_compared(tmp_path, capsys, monkeyp
     assert last.startswith("separate runs (1) took ")
     assert float(last.split("largest differences: loss ")[1].split()[0]) < 1e-5
     folder = tmp_path / f"{NAME}-sweep"
-    metrics = lines_of(folder)
+    metrics = lines(folder)
     metrics[0]["train_loss"] += 0.5
     assert "largest differences: loss 0.5 (train_loss of momentum_lstm-0-0.9-0.6, epoch 1" in cost.compare(
         grid.make(NAME, SET[1:], None, (0,), (0.9,), (0.6,)), folder, metrics, None, None, ""

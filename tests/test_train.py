@@ -1,6 +1,5 @@
 """`python -m experiments.train`: its list of configs, its options, and every way in which it refuses or ends early."""
 
-import errno
 import json
 import os
 import signal
@@ -11,8 +10,22 @@ import pytest
 from experiments import configs, fit
 from experiments.configs import CONFIGS, base, durations
 from experiments.datasets import load
-from experiments.fit import checkpoint, files, loop
-from tests.train_command import COMMAND, FILES, NAME, ROOT, arrays, main, quick, quick_programs, quick_trainer  # noqa: F401
+from experiments.fit import checkpoint, loop
+from tests.train_command import (
+    COMMAND,
+    FILES,
+    NAME,
+    ROOT,
+    arrays,
+    assert_refused,
+    fill_disk,
+    lines,
+    main,
+    quick,  # noqa: F401
+    quick_programs,
+    quick_trainer,
+    stop,
+)
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -103,16 +116,6 @@ def test_a_wrong_command_is_one_line_and_status_2(arguments, message, tmp_path, 
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def assert_refused(status, capsys, message, expected=2):
-    printed = capsys.readouterr()
-    last = printed.err.splitlines(keepends=True)[-1]
-    assert status == expected, printed.err
-    assert message in last
-    assert last.startswith("error: ")
-    assert "Traceback" not in printed.err
-    assert printed.out == ""
-
-
 def test_a_word_may_be_set_and_the_last_value_counts():
     config = configs.override(configs.get(NAME), ["cell=lstm", "mu=none", "step_size=none", "seed=1", "seed=2"])
     assert (config.cell, config.mu, config.seed) == ("lstm", None, 2)
@@ -147,15 +150,15 @@ def assert_same_end(folder, ended):
 
 
 def test_a_run_fills_its_folder(ended):
-    lines = [json.loads(line) for line in (ended / "metrics.jsonl").read_text().splitlines()]
-    assert [(line["kind"], line.get("step")) for line in lines] == [("epoch", 4), ("epoch", 8), ("epoch", 12), ("test", None)]
+    metrics = lines(ended)
+    assert [(line["kind"], line.get("step")) for line in metrics] == [("epoch", 4), ("epoch", 8), ("epoch", 12), ("test", None)]
     config = json.loads((ended / "config.json").read_text())
     assert config["training"] == {**base.dataclasses.asdict(configs.get(NAME)), **config["training"]}
     assert config["training"]["epochs"] == 3
     assert config["cells"]["momentum_lstm"]["drive"] == {"class": "Momentum", "mu": 0.6, "step_size": 0.6}
     assert config["task"]["name"] == "adding"
-    best = min(lines[:-1], key=lambda line: line["validation_loss"])
-    assert lines[-1]["epoch"] == best["epoch"]
+    best = min(metrics[:-1], key=lambda line: line["validation_loss"])
+    assert metrics[-1]["epoch"] == best["epoch"]
     with np.load(ended / "best.npz") as params:
         assert params["cell/input/kernel"].shape == (2, 16)
 
@@ -176,18 +179,6 @@ def test_another_config_in_the_folder_is_refused(ended, capsys):
     assert arrays(ended) == before
 
 
-def stop(advance, monkeypatch, step, number, run=None):
-    """A signal comes during that step."""
-
-    def signalled(state, until):
-        state = advance(state, until)
-        if int(state.step) == step:
-            os.kill(os.getpid(), number)
-        return state
-
-    monkeypatch.setattr(run or trainer(), "advance", signalled)
-
-
 def trainer():
     return quick_trainer(configs.override(configs.get(NAME), COMMAND[3:]))
 
@@ -198,7 +189,7 @@ def trainer():
 def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(number, status, step, ended, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)  # one step at a time
     with monkeypatch.context() as during:
-        stop(trainer().advance, during, step, number)
+        stop(during, trainer(), step, number)
         handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
         ended_by = main(tmp_path, *COMMAND)
         assert handlers == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
@@ -213,19 +204,6 @@ def test_a_signal_before_the_first_step_ends_the_command(tmp_path, capsys, monke
     monkeypatch.setattr(fit.problem, "load", lambda *arguments: os.kill(os.getpid(), signal.SIGINT))
     assert_refused(main(tmp_path, *COMMAND), capsys, "stopped before the first step", expected=130)
     assert not list(tmp_path.iterdir())
-
-
-def fill_disk(monkeypatch, after):
-    """From the given write on, the disk is full."""
-    sync, count = os.fsync, [0]
-
-    def full(descriptor):
-        count[0] += 1
-        if count[0] > after:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        sync(descriptor)
-
-    monkeypatch.setattr(files.os, "fsync", full)
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 4, 9])
@@ -276,7 +254,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
 def test_other_data_is_refused(ended, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)
     with monkeypatch.context() as during:
-        stop(trainer().advance, during, 1, signal.SIGTERM)
+        stop(during, trainer(), 1)
         main(tmp_path, *COMMAND)
     capsys.readouterr()
     origin = {**trainer().problem.origin, "test_seed": 7}

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import signal
 
 import jax
 import numpy as np
@@ -11,8 +10,7 @@ import pytest
 from experiments import configs
 from experiments.fit import RunError, checkpoint, loop
 from experiments.fit.checkpoint import Progress, Saved
-from tests.test_train import stop
-from tests.train_command import NAME, arrays, main, quick, quick_trainer, sizes  # noqa: F401
+from tests.train_command import NAME, arrays, main, quick, quick_trainer, sizes, stop  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -26,7 +24,7 @@ def test_a_run_with_a_state_in_16_bits_goes_on_to_the_same_end(tmp_path, monkeyp
     assert run.template().carry[0].core.h.dtype == jax.numpy.bfloat16
     with monkeypatch.context() as during:
         during.setattr(loop, "CALL_SECONDS", 0.0)  # one step at a time
-        stop(run.advance, during, 3, signal.SIGTERM, run)
+        stop(during, run, 3)
         assert main(tmp_path / "stopped", *COMMAND) == 143
     saved = checkpoint.read(tmp_path / "stopped" / "text_momentum_lstm-seed0")
     assert (saved.arrays["state/step"], np.abs(saved.arrays["state/carry/0/core/h"]).max() > 0) == (3, True)

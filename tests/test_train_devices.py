@@ -16,8 +16,21 @@ from tensorboardX.record_writer import masked_crc32c
 from experiments import configs
 from experiments.configs import CONFIGS
 from experiments.fit import files, hosts, loop, problem, steps
-from tests.test_train import assert_refused, stop
-from tests.train_command import COMMAND, FILES, NAME, TINY, TINY_SYNTHETIC, main, process, quick, quick_trainer, tiny  # noqa: F401
+from tests.train_command import (
+    COMMAND,
+    FILES,
+    NAME,
+    TINY,
+    TINY_SYNTHETIC,
+    assert_refused,
+    lines,
+    main,
+    process,
+    quick,  # noqa: F401
+    quick_trainer,
+    stop,
+    tiny,
+)
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -26,10 +39,6 @@ SYNTHETIC = ("--config", NAME, "--set", *TINY_SYNTHETIC, "batch_size=8")
 # Sequences of several lengths: the mean over all frames is not the mean of the devices' means.
 FRAMES = ("--config", "fsdd_lstm_84", "--set", *TINY, "batch_size=8", "steps_per_epoch=1")
 WATCHED = "tests.train_process"
-
-
-def lines(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def assert_close(out, expected):
@@ -188,7 +197,7 @@ def test_event_files_hold_the_metrics_however_often_a_run_is_interrupted(tmp_pat
     trainer = quick_trainer(configs.override(configs.get(NAME), COMMAND[3:]))
     for step in (3, 6, 7):
         with monkeypatch.context() as during:
-            stop(trainer.advance, during, step, loop.signal.SIGTERM)
+            stop(during, trainer, step)
             assert main(tmp_path, *COMMAND, "--tensorboard") == 143
         assert events(folder) == expected()
     for _ in range(2):  # the second time, it has ended before

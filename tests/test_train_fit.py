@@ -1,7 +1,6 @@
 """What `experiments.train` trains: every config's step, each kind of cell and task, scores, optimiser and rebasing."""
 
 import dataclasses
-import json
 import math
 
 import jax
@@ -13,8 +12,8 @@ import momentum_rnn_jax as mr
 from experiments import fit, networks
 from experiments.configs import CONFIGS
 from experiments.datasets import Split
-from experiments.fit import loop, optimizer, problem, scores, steps
-from tests.train_command import FILES, TINY_SYNTHETIC, main, quick, quick_trainer, sizes, stand_in, tiny  # noqa: F401
+from experiments.fit import loop, optimizer, problem, scores
+from tests.train_command import FILES, TINY_SYNTHETIC, lines, main, quick, quick_trainer, sizes, stand_in, tiny  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -35,23 +34,14 @@ def like(name):
 def test_a_config_trains_from_the_command_to_the_test(name, tmp_path, monkeypatch):
     monkeypatch.setattr(fit, "Trainer", lambda config, loaded, mesh: quick_trainer(like(name)))
     assert main(tmp_path, "--config", name, "--set", *sizes(name)) == 0
-    lines = [json.loads(line) for line in (tmp_path / f"{name}-seed0" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["kind"] for line in lines] == ["epoch", "epoch", "test"]
+    metrics = lines(tmp_path / f"{name}-seed0")
+    assert [line["kind"] for line in metrics] == ["epoch", "epoch", "test"]
     loss_alone = CONFIGS[name].config.task in ("timit", "fsdd", "ptb", "text")
     assert {path.name for path in (tmp_path / f"{name}-seed0").iterdir()} == FILES
-    for line in lines:
+    for line in metrics:
         values = {key: value for key, value in line.items() if key.endswith(("loss", "accuracy"))}
         assert len(values) == (1 if loss_alone else 2) * (2 if line["kind"] == "epoch" else 1)
         assert all(math.isfinite(value) for value in values.values())
-
-
-def test_every_config_builds_and_its_step_can_be_traced():
-    for name in {like(name): name for name in CONFIGS}.values():
-        config = tiny(name)
-        run = steps.Steps(config, problem.load(config, None, None))
-        key = jax.random.key(0)
-        start = jax.eval_shape(run.initial, key)
-        assert jax.eval_shape(run.advance, start, np.int32(1), run.problem.train, key) == start, name
 
 
 def test_the_number_of_steps_at_a_time_changes_nothing(tmp_path, monkeypatch):

@@ -1,10 +1,7 @@
 """The language model: its size, windows, carried state, dropout, penalties, averaged steps, and how it is scored."""
 
 import dataclasses
-import json
 import math
-import os
-import signal
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +15,7 @@ from experiments.configs.base import REGULARIZERS
 from experiments.datasets import Split
 from experiments.fit import averaging, checkpoint, loop, problem, scores, steps, windows
 from experiments.language_model import LanguageModel
-from tests.train_command import arrays, main, quick, quick_trainer, sizes, tiny  # noqa: F401
+from tests.train_command import arrays, lines, main, quick, quick_trainer, sizes, stop, tiny  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -36,17 +33,13 @@ def test_the_model_of_table_3_has_as_many_parameters_as_the_authors(cell):
     assert models.num_parameters(params) == 10_000 * 400 + 10_000 + layers == 24_221_600
 
 
-@pytest.mark.parametrize("name", ["ptb_scheduled_restart_lstm", "text_momentum_lstm"])  # ptb_lstm: at the end
-def test_a_config_trains_from_the_command_to_the_test(name, tmp_path):
-    assert main(tmp_path, "--config", name, "--set", *sizes(name)) == 0
-    lines = [json.loads(line) for line in (tmp_path / f"{name}-seed0" / "metrics.jsonl").read_text().splitlines()]
-    assert [line["kind"] for line in lines] == ["epoch", "epoch", "test"]
-    for line in lines:
-        split = "test" if line["kind"] == "test" else "validation"
-        assert line[f"{split}_perplexity"] == pytest.approx(math.exp(line[f"{split}_loss"]), rel=1e-5)
-        bits = line.get(f"{split}_bits_per_character")
-        assert bits == (pytest.approx(line[f"{split}_loss"] / math.log(2)) if name.startswith("text") else None)
-    assert lines[-1]["epoch"] == min(lines[:-1], key=lambda line: line["validation_loss"])["epoch"]
+@pytest.mark.parametrize(("name", "unit"), [("ptb_scheduled_restart_lstm", "word"), ("text_momentum_lstm", "character")])
+def test_perplexity_and_bits_follow_from_the_loss(name, unit):
+    run = quick_trainer(tiny(name))
+    found = run.evaluate(run.start().params, run.problem.validation)
+    expected = {"loss": found["loss"], "perplexity": math.exp(found["loss"])}
+    expected |= {"bits_per_character": found["loss"] / math.log(2)} if unit == "character" else {}
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 REFUSALS = {
@@ -361,34 +354,26 @@ def test_averages_are_the_mean_of_the_parameters_since_the_start():
 def test_interrupted_while_it_averages_a_run_ends_the_same(tmp_path, monkeypatch, capsys):
     assert main(tmp_path / "whole", *COMMAND) == 0
     whole, folder = (tmp_path / part / "ptb_lstm-seed0" for part in ("whole", "stopped"))
-    lines = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
-    losses = [line["validation_loss"] for line in lines[:-1]]
+    metrics = lines(whole)
+    losses = [line["validation_loss"] for line in metrics[:-1]]
     stuck = next(n for n in range(1, 12) if averaging.is_stuck(losses[:n], 1))  # random text cannot be learnt
     saved = checkpoint.read(whole)
     assert saved.arrays["state/average/since"] == 2 * stuck
     run = quick_trainer(configs.override(configs.get("ptb_lstm"), COMMAND[3:]))
-    advance = run.advance
-
-    def signalled(state, until):
-        state = advance(state, until)
-        if int(state.step) == 2 * stuck + 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return state
-
     with monkeypatch.context() as during:
         during.setattr(loop, "CALL_SECONDS", 0.0)  # one step at a time
-        during.setattr(run, "advance", signalled)
+        stop(during, run, 2 * stuck + 1)
         assert main(tmp_path / "stopped", *COMMAND) == 143
     assert main(tmp_path / "stopped", *COMMAND) == 0
     assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
     assert arrays(folder) == arrays(whole)
     # What is kept of the best epoch, and tested, are the averages that were validated there.
-    epoch = lines[-1]["epoch"]
+    epoch = metrics[-1]["epoch"]
     assert epoch > stuck
     like = run.template().params
     with np.load(whole / "best.npz") as file:
         best = jax.tree.unflatten(jax.tree.structure(like), [file[name] for name in models.flat(like)])
-    for split, line in (("validation", lines[epoch - 1]), ("test", lines[-1])):
+    for split, line in (("validation", metrics[epoch - 1]), ("test", metrics[-1])):
         assert run.evaluate(best, getattr(run.problem, split))["loss"] == line[f"{split}_loss"]
 
 

@@ -1,9 +1,12 @@
 """What the tests of `python -m experiments.train` share: tiny stand-ins for datasets, a tiny config, the command itself."""
 
 import contextlib
+import errno
 import functools
+import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -13,7 +16,7 @@ import pytest
 
 from experiments import configs, fit, train
 from experiments.datasets import Dataset, Info, Split
-from experiments.fit import meshes, problem, trainer
+from experiments.fit import files, meshes, problem, trainer
 
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = ("hidden_features=4", "epochs=2", "batch_size=4", "steps_per_epoch=2")
@@ -79,12 +82,53 @@ def quick():
         yield
 
 
-def main(out, *arguments):
-    """The command in this process: its exit status."""
+def status_of(command, *arguments):
+    """What a command, its `main`, ends with in this process."""
     try:
-        return train.main([*arguments, "--out", str(out)])
+        return command([str(argument) for argument in arguments])
     except SystemExit as end:
         return end.code
+
+
+def main(out, *arguments):
+    """The command in this process: its exit status."""
+    return status_of(train.main, *arguments, "--out", out)
+
+
+def assert_refused(status, capsys, message, expected=2):
+    printed = capsys.readouterr()
+    last = printed.err.splitlines(keepends=True)[-1]
+    assert status == expected, printed.err
+    assert message in last
+    assert last.startswith("error: ")
+    assert "Traceback" not in printed.err
+    assert printed.out == ""
+
+
+def stop(monkeypatch, trainer, step, number=signal.SIGTERM):
+    """A signal comes during that step."""
+    advance = trainer.advance
+
+    def signalled(state, until):
+        state = advance(state, until)
+        if int(state.step) == step:
+            os.kill(os.getpid(), number)
+        return state
+
+    monkeypatch.setattr(trainer, "advance", signalled)
+
+
+def fill_disk(monkeypatch, after):
+    """From the given write on, the disk is full."""
+    sync, count = os.fsync, [0]
+
+    def full(descriptor):
+        count[0] += 1
+        if count[0] > after:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(files.os, "fsync", full)
 
 
 def process(out, cache, *arguments, module="experiments.train", devices=1):
@@ -99,6 +143,11 @@ def process(out, cache, *arguments, module="experiments.train", devices=1):
     }
     command = [sys.executable, "-W", "error", "-m", module, *arguments, "--out", str(out)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def lines(folder):
+    """A run's metrics."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 def arrays(folder):
