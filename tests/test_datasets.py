@@ -169,7 +169,7 @@ def test_a_wrong_directory_is_refused(tmp_path, digits):
 
 
 def test_wrong_arguments_are_refused(tmp_path, digits):
-    with pytest.raises(ValueError, match=r"name must be one of 'mnist', .*, got 'emnist'"):
+    with pytest.raises(ValueError, match=r"name must be one of 'digits', .*, got 'emnist'"):
         datasets.load("emnist", tmp_path)
     with pytest.raises(ValueError, match="validation_size must be less than the 1203 images for training, got 1203"):
         load_digits(tmp_path, digits, validation_size=1203)

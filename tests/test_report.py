@@ -99,7 +99,7 @@ def test_measured_beside_published(tmp_path, written):
     found, folder = written()
     # by hand: 6 ± 1, t = 4.303 of 2 degrees of freedom, 4.303 / sqrt(3) = 2.484
     published = "5.87 [confirmed]; 5.67 [curves]"
-    unlike = "nothing but how the epoch was chosen"
+    unlike = "whether the files are the published ones is not checked"
     assert row(found, f"`{TIMIT}`") == [f"`{TIMIT}`", "3", "6.000", "1.0", "3.516 to 8.484", published, unlike]
     expected = [f"`{TIMIT}`", "0, 1, 2", "700 of 700", "700 (700–700)", "11", "aaaaaaa", "2 CPU cores"]
     assert row(found, f"`{TIMIT}`", 1) == expected
@@ -189,7 +189,8 @@ def test_the_same_epoch(tmp_path, written):
     found, _ = written("--curves", write_curves(tmp_path / "curves.csv.gz", CURVE_ROWS))
     section = found.split("### TIMIT: the loss at the same epoch")[1]
     # Steps 0 to 3 are epochs 1 to 4, and the runs have three: validation 5 and 6; published 10 and 11.
-    expected = ["3", "5.500 ± 0.71", "2", "momentum_lstm, N = 158, test split", "10.50 ± 0.71", "2", "epochs 3, published 700"]
+    unlike = "epochs 3, published 700; whether the files are the published ones is not checked"
+    expected = ["3", "5.500 ± 0.71", "2", "momentum_lstm, N = 158, test split", "10.50 ± 0.71", "2", unlike]
     assert row(section, f"`{TIMIT} epochs=3`") == [f"`{TIMIT} epochs=3`", *expected]
     assert sum(line.startswith("| `") for line in section.splitlines()) == 1  # none was published of the control
     assert "cut off at the last epoch measured" in found
@@ -362,7 +363,23 @@ DAMAGED = {
     "a device that is none": (spoil("config.json", json.dumps({**WHOLE, "device": 3})), "config.json is damaged: its"),
     "an unknown task": (
         spoil("config.json", json.dumps({**WHOLE, "training": {**WHOLE["training"], "task": "chess"}})),
-        "is of the task 'chess', which is none of digits, ",
+        "config.json holds no config of experiments.train: task must be one of 'digits', ",
+    ),
+    "a seed that is none": (
+        spoil("config.json", json.dumps({**WHOLE, "training": {**WHOLE["training"], "seed": "x"}})),
+        "holds no config of experiments.train: seed must be an integer of at least 0, got 'x'",
+    ),
+    "a list of tasks": (
+        spoil("config.json", json.dumps({**WHOLE, "training": {**WHOLE["training"], "task": ["timit"]}})),
+        "holds no config of experiments.train: task must be one of ",
+    ),
+    "data that is published in a list": (
+        spoil("config.json", json.dumps({**WHOLE, "task": {"name": "timit", "as_published": [1]}})),
+        "is damaged: its as_published is no object",
+    ),
+    "fewer epochs than the config's": (
+        spoil("metrics.jsonl", EPOCH + '{"kind": "test", "epoch": 1, "test_loss": 1.0}'),
+        "is damaged: it is no whole run of 3 epochs",
     ),
     "no metrics": (spoil("metrics.jsonl", None), "metrics.jsonl cannot be read: "),
     "empty metrics": (spoil("metrics.jsonl", ""), "no run has ended; the furthest is "),

@@ -445,6 +445,7 @@ REFUSALS = {
     "no config": ([], "the following arguments are required: --config"),
     "an unknown field": (["--config", NAME, "--set", "hiden=3"], "no field 'hiden'"),
     "averaged steps": (["--config", "ptb_lstm"], "averages its steps when it is stuck, which a sweep cannot: --set nonm"),
+    "set twice": (["--config", NAME, "--set", "mu=0.9", "--mu", "0.5"], "--set mu=… and --mu exclude each other"),
     "no momentum": (["--config", "adding_rmsprop_lstm", "--mu", "0.5"], "--mu 0.5: mu is no argument of the cell 'rmsprop_lstm'"),
     "no drive": (["--config", "adding_lstm", "--step-size", "1"], "--step-size 1.0: step_size is no argument of the cell 'lstm'"),
     "not in one of the cells": (

@@ -108,13 +108,21 @@ def _is_run(config: Any) -> bool:
 def _read(folder: Path, config: dict[str, Any]) -> Run:
     settings = {**_defaults(), **config["training"]}
     seed = settings.pop("seed")
-    if settings["task"] not in TASKS:
-        raise ReportError(f"{folder} is of the task {settings['task']!r}, which is none of {', '.join(TASKS)}")
+    try:
+        Config(**{**settings, "seed": seed})
+    except (TypeError, ValueError) as error:
+        raise ReportError(f"{folder / 'config.json'} holds no config of experiments.train: {_one_line(error)}") from error
     command, commit = config.get("command", ""), config.get("git_commit") or "unknown"
     device, versions = config.get("device") or {}, config.get("versions") or {}
     if not (isinstance(command, str) and isinstance(commit, str) and isinstance(device, dict) and isinstance(versions, dict)):
         raise ReportError(f"{folder / 'config.json'} is damaged: its command, commit, device or versions are of another kind")
+    if not isinstance(config["task"].get("as_published", {}), dict):
+        raise ReportError(f"{folder / 'config.json'} is damaged: its as_published is no object")
     epochs, test = _metrics(folder / checkpoint.METRICS)
+    if test is not None and (len(epochs) != settings["epochs"] or "validation_loss" not in epochs[-1]):
+        raise ReportError(f"{folder / checkpoint.METRICS} is damaged: it is no whole run of {settings['epochs']} epochs")
+    if test is not None and TASKS[settings["task"]].by_accuracy and "test_accuracy" not in test:
+        raise ReportError(f"{folder / checkpoint.METRICS} is damaged: its test has no accuracy")
     return Run(
         folder=folder,
         name=_name(folder, command),
@@ -138,13 +146,14 @@ def _defaults() -> dict[str, Any]:
 
 def _name(folder: Path, command: str) -> str:
     """The config's name, from the command as it was typed, or else from the folder's name."""
-    typed = command.split()  # no name of a config needs quotes
+    name = re.sub(r"-seed\d+$", "", folder.name)
+    typed = command.split()  # no name of a config needs quotes; of several, the last counts
     for word, following in zip(typed, [*typed[1:], ""], strict=True):
         if word == "--config":
-            return following
+            name = following
         if word.startswith("--config="):
-            return word.removeprefix("--config=")
-    return re.sub(r"-seed\d+$", "", folder.name)
+            name = word.removeprefix("--config=")
+    return name
 
 
 def _metrics(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from experiments import published
 from experiments.configs.base import TASKS
+from experiments.fit.scores import LARGEST_LOSS
 from experiments.reporting.runs import Group, Run
 
 
@@ -53,4 +54,4 @@ def _validation_perplexity(run: Run) -> float:
 def _perplexity(line: dict[str, Any], split: str) -> float:
     """e to the loss per token, where a run from before it was written does not say."""
     name = f"{split}_perplexity"
-    return line[name] if name in line else math.exp(line[f"{split}_loss"])
+    return line[name] if name in line else math.exp(min(line[f"{split}_loss"], LARGEST_LOSS))

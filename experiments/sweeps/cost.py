@@ -30,6 +30,8 @@ class Estimate:
     compilation: float
 
     def __str__(self) -> str:
+        if not self.steps:
+            return f"{self.cell}: how long separate runs ({self.runs}) take is not known: the one that was timed diverged at once"
         return (
             f"{self.cell}: separate runs ({self.runs}) would take {self.seconds:.1f} s, estimated from {self.steps} steps "
             f"of one, and {self.compilation:.1f} s of compilation each"

@@ -85,6 +85,8 @@ def make(
         raise ConfigError(f"{name} averages its steps when it is stuck, which a sweep cannot: --set nonmonotone=none")
     given = {"--seeds": ("seed", seeds), "--mu": ("mu", mu), "--step-size": ("step_size", step_size)}
     for option, (field, values) in given.items():
+        if values and any(assignment.startswith(f"{field}=") for assignment in assignments):
+            raise ConfigError(f"--set {field}=… and {option} exclude each other")
         for value, config in itertools.product(_once(option, values or ()), chosen):
             _check(option, config, field, value)
     return Grid(
