@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -118,7 +119,7 @@ def observer(cell: mr.Cell) -> Observer:
     With None for the labels there is no loss, and no head is needed.
     """
 
-    def one(params: models.Params, xs: jax.Array, label: jax.Array | None) -> GradientFlow:
+    def one(params: models.Params, xs: jax.Array, label: Any) -> GradientFlow:
         def loss(hs: jax.Array) -> jax.Array:
             return metrics.cross_entropy(models.logits(params, hs[-1:]), label[jnp.newaxis])
 

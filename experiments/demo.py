@@ -81,7 +81,7 @@ def train(name: str, cell: mr.Cell, task: Dataset, training: Training, folder: P
     )
 
 
-def log(folder: Path, kind: str, cell: str, epoch: int | np.ndarray, values: dict[str, np.ndarray]) -> None:
+def log(folder: Path, kind: str, cell: str, epoch: int | np.ndarray | jax.Array, values: dict[str, np.ndarray]) -> None:
     """One line of `metrics.jsonl` for each seed; `epoch` is one number, or one per seed."""
     seeds = len(next(iter(values.values())))
     epochs = np.broadcast_to(epoch, seeds)

@@ -1,6 +1,7 @@
 """Figures of how gradients flow: reports of `momentum_rnn_jax.analysis`, by cell and by epoch."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -52,7 +53,7 @@ def singular_values(path: Path, reports: dict[str, dict[int, GradientFlow]]) -> 
             values = by_epoch[epoch].singular_spectrum
             kept = values[np.isfinite(values)]
             label = f"epoch {epoch}: {1 - kept.size / values.size:.0%} lost in rounding"
-            axes.hist(kept, bins=np.arange(-20, 3), histtype="step", color=colour, label=label)
+            axes.hist(kept, bins=range(-20, 3), histtype="step", color=colour, label=label)
         axes.set(title=name, xlabel="log10 of the singular value, whole sequence")
         axes.set_ylim(top=1.25 * axes.get_ylim()[1])  # room for the legend
         axes.legend(loc="upper left")
@@ -63,7 +64,7 @@ def singular_values(path: Path, reports: dict[str, dict[int, GradientFlow]]) -> 
 def momentum(path: Path, found: dict[str, GradientFlow], mu: float, title: str) -> None:
     """What momentum does to an RNN, and what it leaves alone: the reports of "RNN" and of "MomentumRNN", whose μ is given."""
     figure, (hidden, exponents, inputs) = _panels(3)
-    styles = {"RNN": {"color": COLOURS[0]}, "MomentumRNN": {"color": COLOURS[2], "linestyle": "--"}}
+    styles: dict[str, dict[str, Any]] = {"RNN": {"color": COLOURS[0]}, "MomentumRNN": {"color": COLOURS[2], "linestyle": "--"}}
     for name, report in found.items():
         curves = report.curves()
         hidden.plot(curves["hidden"], **styles[name], label=name)

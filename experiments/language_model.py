@@ -55,7 +55,8 @@ class LanguageModel:
     @property
     def cells(self) -> list[mr.Cell]:
         """The cell of each layer."""
-        last = mr.Cell(dataclasses.replace(self.cell.core, hidden_features=self.embedding_features), self.cell.drive)
+        core: Any = self.cell.core  # a dataclass, which the base of all cores is not
+        last = mr.Cell(dataclasses.replace(core, hidden_features=self.embedding_features), self.cell.drive)
         return [self.cell] * (self.layers - 1) + [last]
 
     def init(self, key: Array) -> models.Params:

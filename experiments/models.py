@@ -35,7 +35,7 @@ def num_parameters(params: Params) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def flat(tree: Params) -> dict[str, Array]:
+def flat(tree: Params) -> dict[str, Any]:
     """The leaves of nested dicts by their names, joined with slashes."""
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)

@@ -1,6 +1,7 @@
 """A classifier's parameters in an `.npz` file."""
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -51,5 +52,5 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"it is no .npz file of arrays: {error}") from error
 
 
-def _outline(arrays: dict[str, np.ndarray]) -> str:
+def _outline(arrays: Mapping[str, np.ndarray | jax.Array]) -> str:
     return ", ".join(f"{entry} {array.shape}" for entry, array in arrays.items()) or "nothing"

@@ -84,10 +84,8 @@ def in_words(device: dict[str, Any]) -> str:
 
 def describe(cell: mr.Cell) -> dict[str, dict[str, Any]]:
     """A cell's two parts, each by its class and all of its settings."""
-    return {
-        part: {"class": type(value).__name__, **dataclasses.asdict(value)}
-        for part, value in (("core", cell.core), ("drive", cell.drive))
-    }
+    parts: dict[str, Any] = {"core": cell.core, "drive": cell.drive}  # dataclasses, which their bases are not
+    return {part: {"class": type(value).__name__, **dataclasses.asdict(value)} for part, value in parts.items()}
 
 
 def git_commit() -> str | None:

@@ -217,8 +217,8 @@ def _stand_in_text(config: Config) -> tuple[Problem, int, tuple[int, int]]:
     assert bptt is not None  # so says the config
     random = np.random.default_rng(0)
     streams = (random.integers(0, vocabulary, tokens + 1, np.int32) for tokens in (train, *[2 * rows * bptt] * 2))
-    splits = [Split(stream[:-1], stream[1:]) for stream in streams]
-    made = problem.streamed(config, Dataset(*splits, Info("random", "language", vocabulary, {}, ())))
+    first, second, third = (Split(stream[:-1], stream[1:]) for stream in streams)
+    made = problem.streamed(config, Dataset(first, second, third, Info("random", "language", vocabulary, {}, ())))
     validation, test = (-(-(tokens // rows) // bptt) for tokens in held_out)
     return made, made.steps_per_epoch, (validation, test)
 

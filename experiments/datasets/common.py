@@ -2,8 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from experiments.errors import CommandError
 
 
@@ -12,7 +10,7 @@ class DataError(CommandError, Exception):
 
 
 class Split(NamedTuple):
-    """The examples of one split; see `Info.task` for what the arrays are.
+    """The examples of one split; see `Info.task` for what the arrays are, NumPy's or, on a device, JAX's.
 
     `"classify"`: `inputs` (examples, time, features) float32, `targets` (examples,) int32.
     `"regress"`: `inputs` and `targets` (examples, time, features) float32, and `lengths` (examples,) int32: how many steps of
@@ -20,9 +18,9 @@ class Split(NamedTuple):
     `"language"`: `inputs` and `targets` (tokens,) int32, or (batch, time) after `text.batch_stream`; a target is the next input.
     """
 
-    inputs: np.ndarray
-    targets: np.ndarray
-    lengths: np.ndarray | None = None
+    inputs: Any
+    targets: Any
+    lengths: Any = None
 
 
 class Info(NamedTuple):

@@ -55,9 +55,10 @@ def save(folder: Path, progress: Progress, state: Any, best: models.Params) -> N
       RunError: one of them cannot be written.
     """
     file = io.BytesIO()
-    arrays = models.flat({"state": state, "best": best})
-    arrays = {name: array.astype(_stored(array.dtype)) for name, array in jax.device_get(arrays).items()}
-    np.savez(file, **{TEXT: np.array(json.dumps(dataclasses.asdict(progress)))}, **arrays)
+    entries: dict[str, Any] = {TEXT: np.array(json.dumps(dataclasses.asdict(progress)))}
+    arrays = jax.device_get(models.flat({"state": state, "best": best}))
+    entries |= {name: array.astype(_stored(array.dtype)) for name, array in arrays.items()}
+    np.savez(file, **entries)
     files.write(folder / NAME, file.getvalue())
     write_metrics(folder, progress)
 

@@ -12,7 +12,7 @@ from experiments.fit.errors import RunError
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 def write(path: Path, content: bytes) -> None:

@@ -18,7 +18,6 @@ from experiments.fit.errors import DivergedError, StoppedError
 from experiments.fit.signals import Signals
 from experiments.fit.steps import State
 from experiments.fit.tensorboard import Events
-from experiments.fit.trainer import Trainer
 
 CALL_SECONDS = 1.0  # between two looks at signals, and at the bar
 SAVE_SECONDS = 60.0  # within an epoch; after each it is saved anyway
@@ -34,14 +33,17 @@ def is_better(line: dict[str, Any], best: dict[str, Any] | None, by_accuracy: bo
 
 
 class Run:
-    """One run in its folder. How many steps are done at a time, and where a run is interrupted, changes no result."""
+    """One run in its folder. How many steps are done at a time, and where a run is interrupted, changes no result.
+
+    Its trainer is `fit.trainer.Trainer`, and its state a `State`; those of many runs at once are a sweep's.
+    """
 
     def __init__(
         self,
         name: str,
         folder: Path,
         config: Config,
-        trainer: Trainer,
+        trainer: Any,
         signals: Signals,
         progress: Progress,
         events: Events | None = None,
@@ -85,7 +87,7 @@ class Run:
         self._save(state, best)
         return result
 
-    def _train_epoch(self, state: State, best: models.Params, end: int, bar: tqdm) -> State:
+    def _train_epoch(self, state: Any, best: models.Params, end: int, bar: tqdm) -> Any:
         while (step := int(state.step)) < end:
             start = time.monotonic()
             new = jax.block_until_ready(self.trainer.advance(state, min(step + self._stride, end)))
@@ -124,7 +126,7 @@ class Run:
         self._stride, late, _ = told[0]
         return late, next((number for *_, number in told if number is not None), None)
 
-    def _show(self, state: State, end: int, bar: tqdm) -> None:
+    def _show(self, state: Any, end: int, bar: tqdm) -> None:
         steps = int(state.step) - (end - self.trainer.problem.steps_per_epoch)
         means = {name: f"{float(total) / steps:.4g}" for name, total in state.totals.items()}
         if self.progress.best is not None:
@@ -137,17 +139,17 @@ class Run:
         self.progress.seconds += time.monotonic() - self._clock
         self._clock = time.monotonic()
 
-    def _save(self, state: State, best: models.Params) -> None:
+    def _save(self, state: Any, best: models.Params) -> None:
         self._count_seconds()
         hosts.on_first(lambda: self._write(state, best))
         self._saved_at = time.monotonic()
 
-    def _write(self, state: State, best: models.Params) -> None:
+    def _write(self, state: Any, best: models.Params) -> None:
         checkpoint.save(self.folder, self.progress, state, best)
         if self.events is not None:
             self.events.write(self.progress.metrics)
 
-    def _diverged(self, what: str, state: State) -> DivergedError:
+    def _diverged(self, what: str, state: Any) -> DivergedError:
         saved = checkpoint.read(self.folder)
         at = "" if saved is None else f" (step {saved.arrays['state/step']})"
         return DivergedError(

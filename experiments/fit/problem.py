@@ -99,12 +99,15 @@ def stored(config: Config, data: Dataset) -> Problem:
         rows = jax.lax.dynamic_slice_in_dim(order, index * batch_size, batch_size)
         return jax.tree.map(lambda array: array[rows], train)
 
+    train, validation, test = jax.tree.map(jnp.asarray, data[:3])
     return Problem(
         KINDS[data.info.task],
         data.train.inputs.shape[-1],
         data.info.outputs,
         steps,
-        *(jax.tree.map(jnp.asarray, split) for split in data[:3]),
+        train,
+        validation,
+        test,
         plan,
         batch,
         {"name": data.info.name, **data.info.origin},
@@ -138,13 +141,13 @@ def streamed(config: Config, data: Dataset) -> Problem:
 
     def batch(train: Split, plan: tuple[Array, Array], index: Array) -> Split:
         starts, in_turn = plan
-        texts = (jax.lax.dynamic_slice_in_dim(part, starts[index], longest, axis=1) for part in train[:2])
-        return Split(*texts, jnp.full(rows, in_turn[index]))
+        inputs, targets = (jax.lax.dynamic_slice_in_dim(part, starts[index], longest, axis=1) for part in train[:2])
+        return Split(inputs, targets, jnp.full(rows, in_turn[index]))
 
     def rate(window: Split) -> Array:
         return window.lengths[0].astype(jnp.float32) / config.bptt
 
-    split = jax.tree.map(
+    train, validation, test = jax.tree.map(
         jnp.asarray,
         (
             windows.in_rows(data.train, rows, longest),
@@ -152,7 +155,8 @@ def streamed(config: Config, data: Dataset) -> Problem:
         ),
     )
     origin = {"name": data.info.name, **data.info.origin}
-    return Problem(KINDS[config.unit or "word"], data.info.outputs, data.info.outputs, steps, *split, plan, batch, origin, rate)
+    kind, vocabulary = KINDS[config.unit or "word"], data.info.outputs
+    return Problem(kind, vocabulary, vocabulary, steps, train, validation, test, plan, batch, origin, rate)
 
 
 SYNTHETIC = {"adding": synthetic.adding, "copying": synthetic.copying, "denoise": synthetic.denoise}

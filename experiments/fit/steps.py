@@ -171,9 +171,10 @@ def _network(config: Config, problem: Problem, cell: mr.Cell) -> Network | Langu
     if config.layers is None:
         every_step = problem.kind.every_step
         return Network(cell, problem.in_features, problem.outputs, every_step, config.input_scale, jnp.dtype(config.precision))
-    rates = {name: getattr(config, name) or 0.0 for name in REGULARIZERS}
+    options: dict[str, Any] = {name: getattr(config, name) or 0.0 for name in REGULARIZERS}
+    assert config.embedding_features is not None  # so says the config
     sizes = (config.layers, problem.outputs, config.embedding_features)
-    return LanguageModel(cell, *sizes, dtype=jnp.dtype(config.precision), **rates)
+    return LanguageModel(cell, *sizes, dtype=jnp.dtype(config.precision), **options)
 
 
 def _initial_key(key: Array) -> Array:

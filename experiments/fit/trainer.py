@@ -32,7 +32,7 @@ class Trainer:
         steps = Steps(config, self.problem, mesh)
         self.network = steps.network
         self._initial = steps.initial
-        how = {"out_shardings": meshes.everywhere(mesh), "compiler_options": COMPILER_OPTIONS}
+        how: dict[str, Any] = {"out_shardings": meshes.everywhere(mesh), "compiler_options": COMPILER_OPTIONS}
         self._key = jax.jit(lambda: jax.random.key(config.seed), **how)()
         self._start = jax.jit(steps.initial, **how)
         self._advance = jax.jit(steps.advance, **how)

@@ -53,7 +53,8 @@ def _panel(
     colours: ScalarMappable,
 ) -> None:
     mus, steps, values = of
-    axes.imshow(values, origin="lower", aspect="auto", norm=colours.norm, cmap=colours.get_cmap())
+    lowest, highest = colours.get_clim()
+    axes.imshow(values, origin="lower", aspect="auto", vmin=lowest, vmax=highest, cmap=colours.get_cmap())
     best = results.chosen(rows, score)
     for row in rows:
         x, y = steps.index(row.step_size), mus.index(row.mu)

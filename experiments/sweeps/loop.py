@@ -67,7 +67,7 @@ class SweepRun(Run):
     def _end_epoch(self, epoch: int, runs: Runs, best: models.Params) -> tuple[Runs, models.Params]:
         look = epoch % self.config.evaluate_every == 0 or epoch == self.config.epochs
         means = self.trainer.evaluate(runs.params, self.trainer.problem.validation) if look else {}
-        stacked = jax.device_get(runs.stacked._replace(params=None, optimizer=None))
+        stacked = jax.device_get(runs.stacked._replace(params={}, optimizer=None))
         trained = {name: totals / self.trainer.problem.steps_per_epoch for name, totals in stacked.totals.items()}
         better, finite = np.zeros(len(self._labels), bool), np.zeros(len(self._labels), bool)
         for number in self._left():

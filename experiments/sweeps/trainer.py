@@ -19,7 +19,7 @@ from experiments.fit.steps import State, Steps
 
 # Every run is at the same step, which therefore has no axis: what depends on it alone, such as whether a base moves, is
 # decided once and not computed for every case.
-AXES: Any = State(*(None if name == "step" else 0 for name in State._fields))
+AXES: Any = State._make(None if name == "step" else 0 for name in State._fields)
 
 
 class Runs(NamedTuple):
@@ -74,7 +74,7 @@ class SweepTrainer:
         self._hyper = {name: jnp.asarray(values, jnp.float32) for name, values in hyper_parameters.items()}
 
         def steps(hyper: dict[str, Array]) -> Steps:
-            return Steps(config, problem, **hyper)
+            return Steps(config, problem, None, **hyper)
 
         def initial(keys: Array, hyper: dict[str, Array]) -> Runs:
             stacked = jax.vmap(lambda key, hyper: steps(hyper).initial(key), out_axes=AXES)(keys, hyper)
