@@ -137,7 +137,8 @@ def streamed(config: Config, data: Dataset) -> Problem:
     def plan(train: Split, key: Array) -> tuple[Array, Array]:
         in_turn = jax.random.permutation(key, jnp.asarray(lengths, jnp.int32))
         first = jax.random.randint(jax.random.fold_in(key, 1), (), 0, len(lengths) - steps + 1)
-        return tuple(jax.lax.dynamic_slice_in_dim(part, first, steps) for part in (jnp.cumsum(in_turn) - in_turn, in_turn))
+        starts, in_turn = (jax.lax.dynamic_slice_in_dim(part, first, steps) for part in (jnp.cumsum(in_turn) - in_turn, in_turn))
+        return starts, in_turn
 
     def batch(train: Split, plan: tuple[Array, Array], index: Array) -> Split:
         starts, in_turn = plan
