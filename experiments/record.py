@@ -47,8 +47,10 @@ def check_writable(folder: Path) -> None:
         pass
 
 
-def write_config(folder: Path, command: str, task: dict[str, Any], training: Any, cells: dict[str, mr.Cell]) -> None:
-    """Write `config.json`: everything that is needed to run this again."""
+def write_config(
+    folder: Path, command: str, task: dict[str, Any], training: Any, cells: dict[str, mr.Cell], devices: int = 1
+) -> None:
+    """Write `config.json`: everything that is needed to run this again, on so many devices."""
     config = {
         "command": command,
         "task": task,
@@ -59,7 +61,7 @@ def write_config(folder: Path, command: str, task: dict[str, Any], training: Any
             **{name: importlib.metadata.version(name) for name in ("jax", "flax", "optax")},
             "momentum_rnn_jax": mr.__version__,
         },
-        "device": device(),
+        "device": device() | ({"devices": devices} if devices > 1 else {}),
         "git_commit": git_commit(),
     }
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
@@ -76,6 +78,8 @@ def in_words(device: dict[str, Any]) -> str:
 
     >>> in_words({"platform": "cpu", "kind": "cpu", "cpu_cores": 2}), in_words({"platform": "gpu", "kind": "NVIDIA H100"})
     ('2 CPU cores', 'NVIDIA H100')
+    >>> in_words({"platform": "cpu", "kind": "cpu", "cpu_cores": 2, "devices": 8})
+    '2 CPU cores, devices 8'
     """
     rest = {key: value for key, value in device.items() if key not in ("platform", "kind", "cpu_cores")}
     name = f"{device.get('cpu_cores', '?')} CPU cores" if device.get("platform") == "cpu" else str(device.get("kind", "unknown"))

@@ -76,6 +76,8 @@ def test_eight_devices_train_as_one(tmp_path):
     for name, command in commands.items():
         assert main(tmp_path / "one" / name, *command) == 0
         assert_close(tmp_path / name, tmp_path / "one" / name)
+        folder = next(path.parent for path in (tmp_path / name).glob("*/config.json"))
+        assert json.loads((folder / "config.json").read_text())["device"]["devices"] == 8
 
 
 def test_devices_that_are_not_there_or_cannot_share_a_minibatch_are_refused(tmp_path, capsys, monkeypatch):

@@ -91,7 +91,7 @@ def fit(
             best = state.params
 
             def fill(new: Path) -> None:
-                record.write_config(new, command, origin, config, {config.cell: trainer.network.cell})
+                record.write_config(new, command, origin, config, {config.cell: trainer.network.cell}, mesh.size)
                 checkpoint.save(new, progress, state, best)
 
             hosts.on_first(lambda: files.create_folder(folder, fill))
