@@ -49,7 +49,9 @@ def losses(title: str, ylabel: str, measured: Sequence[Curve], published: Sequen
     axes.set(title=title, xlabel="epoch", ylabel=ylabel)
     if all((curve.losses > 0).all() for curve in measured):
         log_scale(axes)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if last == 1:
+        axes.set_xlim(0.5, 1.5)
     tidy(axes)
     figure.legend(loc="outside lower center", ncols=columns, fontsize="small")
     png = io.BytesIO()
