@@ -51,9 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def listing() -> str:
     """Every config: its name, what it reproduces, and how long it takes where that was measured."""
-    width = max(map(len, CONFIGS))
+    width, measured = max(map(len, CONFIGS)), durations.texts()
     return "\n".join(
-        f"{name:{width}}  {'; '.join([entry.reproduces, *durations.texts(name)])}" for name, entry in CONFIGS.items()
+        f"{name:{width}}  {'; '.join([entry.reproduces, *measured.get(name, [])])}" for name, entry in CONFIGS.items()
     )
 
 

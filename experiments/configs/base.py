@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jax import Array
 
@@ -45,7 +45,7 @@ TASKS = {
     "ptb": Task("Penn Treebank", "perplexity"),
     "text": Task("text", "perplexity", ("unit", "min_count")),
 }
-TASK_OPTIONS = ("length", "held_out", "validation_size", "permutation_seed", "unit", "min_count")
+TASK_OPTIONS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.options))
 CELL_OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "forget_bias", "init_scheme", "skew_init")
 OPTIMIZERS = ("rmsprop", "adam", "sgd")
 PRECISIONS = ("float32", "bfloat16")
@@ -218,6 +218,11 @@ class Config:
     def evaluation_rows(self) -> int:
         """How many examples, or rows of a text, are evaluated at a time."""
         return self.evaluation_batch_size or self.batch_size
+
+    @classmethod
+    def defaults(cls) -> dict[str, Any]:
+        """Of the fields that have one: what a run from before a field was there had."""
+        return {field.name: field.default for field in dataclasses.fields(cls) if field.default is not dataclasses.MISSING}
 
     def make_cell(self, **hyper_parameters: Array) -> mr.Cell:
         """The recurrent cell, with these in the place of its own, if there are any."""

@@ -59,6 +59,10 @@ def content(durations: dict[str, dict[str, Duration]]) -> str:
     return "{\n" + ",\n".join(devices) + "\n}\n"
 
 
-def texts(name: str) -> list[str]:
-    """What was measured of a config, on each device."""
-    return [found[name].text(device) for device, found in read(PATH).items() if name in found]
+def texts() -> dict[str, list[str]]:
+    """What was measured of each config, on each device."""
+    found: dict[str, list[str]] = {}
+    for device, durations in read(PATH).items():
+        for name, duration in durations.items():
+            found.setdefault(name, []).append(duration.text(device))
+    return found

@@ -61,7 +61,10 @@ def load_ptb(data_dir: str | Path, source: str | Path | None = None) -> Dataset:
     def tokens() -> dict[str, list[str]]:
         return {split: _tokens(_read_text(folder / name), "word") for split, name in PTB_FILES.items()}
 
-    return _prepare("ptb", PennTreebank, data_dir, tokens, metadata)
+    def as_published(streams: dict[str, list[str]]) -> dict[str, Any]:
+        return {"as_published": {PTB_FILES[split]: len(stream) == PTB_TOKENS[split] for split, stream in streams.items()}}
+
+    return _prepare("ptb", PennTreebank, data_dir, tokens, metadata, as_published)
 
 
 def load_text(data_dir: str | Path, source: str | Path | None = None, *, unit: str = "word", min_count: int = 1) -> Dataset:
@@ -137,8 +140,9 @@ def _prepare(
     data_dir: str | Path,
     tokens: Callable[[], dict[str, list[str]]],
     metadata: dict[str, Any],
+    more: Callable[[dict[str, list[str]]], dict[str, Any]] = lambda streams: {},
 ) -> Dataset:
-    """`tokens` gives the splits; the metadata says everything that they and the vocabulary depend on."""
+    """`tokens` gives the splits; the metadata says everything that they and the vocabulary depend on, `more` what follows."""
 
     def read() -> store.Contents:
         streams = tokens()
@@ -150,10 +154,7 @@ def _prepare(
         vocabulary = _vocabulary(streams["train"], metadata["unit"], metadata["min_count"])
         ids = {token: number for number, token in enumerate(vocabulary)}
         splits = {split: _blocks([ids.get(token, 0) for token in stream]) for split, stream in streams.items()}
-        found = {**metadata, "vocabulary": vocabulary}
-        if name == "ptb":
-            found["as_published"] = {PTB_FILES[split]: len(stream) == PTB_TOKENS[split] for split, stream in streams.items()}
-        return store.Contents(dict(splits), found)
+        return store.Contents(dict(splits), {**metadata, **more(streams), "vocabulary": vocabulary})
 
     fingerprint = files.fingerprint([json.dumps(metadata, sort_keys=True)])
     return _dataset(name, store.prepare(builder, data_dir, fingerprint, read))

@@ -136,7 +136,7 @@ def check_same(saved: Saved, name: str, there: dict[str, Any], here: dict[str, A
       RunError: they differ; the message says where.
     """
     here = json.loads(json.dumps(here))  # tuples are lists there
-    defaults = {field.name: field.default for field in dataclasses.fields(Config) if field.default is not dataclasses.MISSING}
+    defaults = Config.defaults()
     there = {key: defaults[field] for key in here if (field := key.rpartition(".")[2]) in defaults} | there
     differ = [key for key in {**there, **here} if there.get(key) != here.get(key)]
     if differ:

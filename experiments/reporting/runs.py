@@ -106,7 +106,7 @@ def _is_run(config: Any) -> bool:
 
 
 def _read(folder: Path, config: dict[str, Any]) -> Run:
-    settings = {**_defaults(), **config["training"]}
+    settings = {**Config.defaults(), **config["training"]}
     seed = settings.pop("seed")
     try:
         Config(**{**settings, "seed": seed})
@@ -137,11 +137,6 @@ def _read(folder: Path, config: dict[str, Any]) -> Run:
         device=record.in_words(device),
         versions=", ".join(f"{name} {version}" for name, version in versions.items()) or "unknown",
     )
-
-
-def _defaults() -> dict[str, Any]:
-    """Of fields that a run from before they were there does not name."""
-    return {field.name: field.default for field in dataclasses.fields(Config) if field.default is not dataclasses.MISSING}
 
 
 def _name(folder: Path, command: str) -> str:
