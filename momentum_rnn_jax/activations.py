@@ -1,21 +1,24 @@
-"""The activations a simple recurrent core may use, by name."""
+"""The activations that cores know by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from momentum_rnn_jax import _checks
+
 
 def modrelu(z: Array, bias: Array) -> Array:
-    """modReLU: `sign(z) · relu(|z| + bias)`, which shrinks or widens the dead zone around zero and keeps the sign.
+    """modReLU, which keeps the sign and shifts the magnitude: `sign(z) · relu(|z| + bias)`.
 
     Args:
       z: pre-activations, (..., H).
-      bias: (H,); a negative entry makes a dead zone of that half-width, a positive one a jump at zero.
+      bias: (H,). A negative entry gives a dead zone of that half-width around zero, a positive one a jump at zero.
 
     Returns:
-      (..., H). At `z = 0` the value and the gradient are 0.
+      (..., H). At `z = 0` both the value and the gradient are 0.
 
     Source: unitary evolution RNNs, arXiv 1511.06464; the released orthogonal code applies it to real numbers.
 
@@ -27,7 +30,7 @@ def modrelu(z: Array, bias: Array) -> Array:
 
 
 def identity(z: Array) -> Array:
-    """`z` itself: a linear recurrent network, whose gradients are known in closed form."""
+    """`z` itself: the linear recurrent network, whose gradients have a closed form."""
     return z
 
 
@@ -38,3 +41,13 @@ ELEMENTWISE: dict[str, Callable[[Array], Array]] = {
     "identity": identity,
 }
 NAMES = (*ELEMENTWISE, "modrelu")
+
+
+def named(name: str, value: Any, allowed: Iterable[str] = NAMES) -> str:
+    """The argument `name`, an activation's name in any case, as it is written here."""
+    return _checks.choice(name, value.lower() if isinstance(value, str) else value, allowed)
+
+
+def elementwise(name: str, value: Any) -> str:
+    """The same, for an activation without a parameter of its own."""
+    return named(name, value, ELEMENTWISE)
