@@ -1,38 +1,60 @@
 """A cell is a drive followed by a core: `x → W → drive → core → h`, one pure step at a time."""
 
 import abc
-from typing import Any, ClassVar, NamedTuple
+import dataclasses
+import functools
+from typing import Any, ClassVar, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from momentum_rnn_jax import _checks
-from momentum_rnn_jax._pytree import pytree_dataclass
+from momentum_rnn_jax import _checks, _masked
+from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, state_type, static
 from momentum_rnn_jax.cores import Core, affine
 from momentum_rnn_jax.drives import Drive, Identity
 
 Params = dict[str, dict[str, Array]]
 
 
+@state_type
 class CellState(NamedTuple):
-    """`drive`: the drive's state, `core`: the core's state; a named tuple of arrays each, with the batch shape in front."""
+    """`drive`: the drive's state, `core`: the core's state; named tuples of arrays with the batch shape in front."""
 
     drive: Any
     core: Any
 
 
 class RecurrentCell(abc.ABC):
-    """What `unroll` needs of a cell: a core, a state in front of it, and `advance`, one step on prepared parameters.
+    """What `unroll` and the Flax modules need of a cell: a core, a state in front of it, and `advance`, one step.
 
-    Only a `Cell`, whose drive cannot see the hidden state, has fast paths; `why_stepwise` says why any other has none.
+    A cell of your own, such as one whose drive sees the hidden state, is a `pytree_dataclass` that extends this class, has the
+    field `core` and defines `advance` and `initial_drive_state`. `unroll` runs it step by step; only a `Cell`, whose drive cannot
+    see the hidden state, has fast paths. `why_stepwise` may give the reason in the cell's own words.
+
+    >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
+    >>> @mr.pytree_dataclass
+    ... class Feedback(mr.RecurrentCell):
+    ...     core: mr.Core
+    ...     gain: float = 0.1
+    ...     def initial_drive_state(self, u):
+    ...         return mr.IdentityState()
+    ...     def advance(self, prepared, state, x, noise=None):
+    ...         d = self.project(prepared, x) + self.gain * state.core.h
+    ...         core_state, h = self.core.step(prepared["core"], state.core, d)
+    ...         return mr.CellState(state.drive, core_state), h
+    >>> cell = Feedback(mr.Elman(4))
+    >>> mr.unroll(cell, cell.init(jax.random.key(0), in_features=3), jnp.ones((5, 2, 3)))[1].shape
+    (5, 2, 4)
     """
 
     core: Core
+    trainable_initial_state: bool = False
     why_stepwise: ClassVar[str] = ""
 
     def init(self, key: Array, in_features: int, dtype: Any = float) -> Params:
-        """New parameters: `{"input": {"kernel": W, "bias": b_x}, "core": {…}}`.
+        """New parameters: `{"input": {"kernel": W, "bias": b_x}, "core": {…}}`, and `"initial"` where the start is trained.
 
         Args:
           key: a JAX random key.
@@ -43,34 +65,75 @@ class RecurrentCell(abc.ABC):
           TypeError, ValueError: an argument is of the wrong kind or not allowed.
         """
         input_key, core_key = jax.random.split(_checks.key(key))
-        in_features = _checks.integer("in_features", in_features, low=1)
+        in_features = _checks.integer("in_features", in_features, low=1, high=_checks.INT32_MAX)
+        _checks.elements("in_features", in_features, self.core.input_shapes(in_features))
         _checks.float_dtype("dtype", dtype)
-        return {
-            "input": self.core.init_input(input_key, in_features, dtype),
-            "core": self.core.init(core_key, dtype),
-        }
+        params = {"input": self.core.init_input(input_key, in_features, dtype), "core": self.core.init(core_key, dtype)}
+        if self.trainable_initial_state:
+            params["initial"] = _named_leaves(self._core_start(self.core.prepare(params["core"]), (), dtype))
+        return params
+
+    def param_shapes(self, in_features: int | None) -> dict[str, dict[str, tuple[int | None, ...]]]:
+        """The shape of each parameter that `init` makes; None marks an unknown number of input features."""
+        shapes: dict[str, Any] = {"input": self.core.input_shapes(in_features), "core": self.core.param_shapes()}
+        if self.trainable_initial_state:
+            arrays = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes["core"].items()}
+            start = jax.eval_shape(lambda params: self._core_start(self.core.prepare(params), (), jnp.float32), arrays)
+            shapes["initial"] = {name: leaf.shape for name, leaf in _named_leaves(start).items()}
+        return shapes
 
     def initial_state(self, params: Params, batch_shape: tuple[int, ...] = ()) -> CellState:
-        """The state before the first step, all zeros; every leaf begins with `batch_shape`.
+        """The state before the first step, mostly zeros; every leaf begins with `batch_shape`.
 
         The core's part has the parameters' dtype, the drive's at least float32, counts of steps are int32.
 
         Raises:
-          TypeError, ValueError: `params` do not belong to this cell, or `batch_shape` is no tuple of sizes.
+          TypeError, ValueError: `params` do not belong to this cell, or `batch_shape` is not a tuple of sizes.
         """
         self.check_params(params)
-        return self.start(self.prepare(params), _checks.sizes("batch_shape", batch_shape))
+        batch_shape = _checks.sizes("batch_shape", batch_shape)
+        _checks.elements("batch_shape", batch_shape, {"the drive's state": (*batch_shape, self.core.drive_features)})
+        return self.start(self.prepare(params), batch_shape)
 
-    def step(self, params: Params, state: CellState, x: Array) -> tuple[CellState, Array]:
+    def reset_state(self, params: Params, state: CellState, mask: Array) -> CellState:
+        """The initial state where `mask`, a boolean array of the batch's shape, is True, and `state` elsewhere.
+
+        For a loop of your own, before the first step of a new episode; `unroll` takes `resets`.
+
+        Raises:
+          TypeError, ValueError: an argument does not fit the cell or another argument; the message names it.
+        """
+        _checks.mask("mask", mask, mask.shape if isinstance(mask, np.ndarray | Array) else ())
+        self.check_params(params)
+        prepared = self.prepare(params)
+        self.check_state(prepared, state, mask.shape)
+        return _masked.select(mask, self.start(prepared, mask.shape), state)
+
+    def sample_noise(self, key: Array, shape: tuple[int, ...], dtype: Any = float) -> Any:
+        """The random numbers for steps of `shape` (time, batch…), for `unroll`'s `noise`; None where the core samples none.
+
+        The first axis is always time: for a `step`, take `shape` (1, batch…), and of it `[0]`. Steps may share numbers, as those
+        of variational dropout do: then use it again at each step of the sequence.
+
+        Raises:
+          TypeError, ValueError: an argument is of the wrong kind or not allowed.
+        """
+        _checks.float_dtype("dtype", dtype)
+        shape = _checks.sizes("shape", shape)
+        _checks.elements("shape", shape, {"the noise": (*shape, self.core.hidden_features)})
+        return self.core.sample_noise(_checks.key(key), shape, dtype)
+
+    def step(self, params: Params, state: CellState, x: Array, noise: Any = None) -> tuple[CellState, Array]:
         """One time step, pure: `(params, state, x_t)` -> `(new state, h_t)`; use it in a `jax.lax.scan` of your own.
 
         Whatever depends on the parameters alone is computed at every call. In a loop over an orthogonal core, call
-        `ready = cell.prepare(params)` before it and `cell.advance(ready, state, x)` inside.
+        `prepared = cell.prepare(params)` before it and `cell.advance(prepared, state, x)` inside.
 
         Args:
           params: from `init`.
           state: from `initial_state`, or an earlier step's.
           x: (..., F), floating point; it is cast to the parameters' dtype.
+          noise: from `sample_noise`, for one step; None for no randomness.
 
         Returns:
           The new state, and h_t, (..., H).
@@ -79,29 +142,58 @@ class RecurrentCell(abc.ABC):
           TypeError, ValueError: an argument does not fit the cell or another argument; the message names it.
         """
         x = self.check_inputs(params, x, "x", min_ndim=1)
-        ready = self.prepare(params)
-        self.check_state(ready, state, x.shape[:-1])
-        return self.advance(ready, state, x)
+        prepared = self.prepare(params)
+        self.check_state(prepared, state, x.shape[:-1])
+        self.check_noise(noise, x.shape[:-1], x.dtype)
+        return self.advance(prepared, state, x, noise)
 
     def prepare(self, params: Params, dtype: Any = None) -> Params:
-        """What `advance` needs: the input's parameters, and the core's after `core.prepare`, in `dtype` if that is given."""
-        ready = {"input": params["input"], "core": self.core.prepare(params["core"])}
-        return ready if dtype is None else jax.tree.map(lambda leaf: leaf.astype(dtype), ready)
+        """What `advance` needs: the parameters, the core's after `core.prepare`, in `dtype` if that is given."""
+        prepared = {part: dict(values) for part, values in params.items()}
+        prepared["core"] = dict(self.core.prepare(prepared["core"]))
+        return prepared if dtype is None else jax.tree.map(lambda leaf: leaf.astype(dtype), prepared)
 
     @abc.abstractmethod
-    def advance(self, ready: Params, state: CellState, x: Array) -> tuple[CellState, Array]:
+    def advance(self, prepared: Params, state: CellState, x: Array, noise: Any = None) -> tuple[CellState, Array]:
         """`step` on prepared parameters, for a loop whose arguments are known to fit."""
 
-    def project(self, ready: Params, x: Array) -> Array:
+    def project(self, prepared: Params, x: Array) -> Array:
         """`u = W x + b_x`: (..., F) -> (..., G·H)."""
-        return affine(ready["input"], x)
+        return affine(prepared["input"], x)
+
+    def replace(self, **changes: Any) -> Self:
+        """This cell with other values of the named fields, its own, its drive's or its core's: `cell.replace(mu=0.3)`.
+
+        Raises:
+          TypeError: there is no such field, or both the drive and the core have it: replace the part, `cell.replace(drive=…)`.
+          TypeError, ValueError: a value is not allowed.
+        """
+        own = {f.name for f in dataclasses.fields(self)}  # type: ignore[arg-type]
+        parts = [name for name in ("drive", "core") if name in own and dataclasses.is_dataclass(getattr(self, name))]
+        fields = {part: {f.name for f in dataclasses.fields(getattr(self, part))} for part in parts}
+        values: dict[str, Any] = {}
+        nested: dict[str, dict[str, Any]] = {part: {} for part in parts}
+        for name, value in changes.items():
+            owners = [part for part in parts if name in fields[part]]
+            if name in own:
+                values[name] = value
+            elif len(owners) == 1:
+                nested[owners[0]][name] = value
+            else:
+                allowed = sorted(own.union(*fields.values()))
+                why = "both the drive and the core have it" if owners else f"it must be one of {', '.join(allowed)}"
+                raise TypeError(f"replace cannot change {name!r}: {why}.")
+        for part, new in nested.items():
+            if new:
+                values[part] = dataclasses.replace(values.get(part, getattr(self, part)), **new)
+        return dataclasses.replace(self, **values)  # type: ignore[type-var]
 
     def check_params(self, params: Params) -> None:
         """Refuse parameters whose names or shapes are not this cell's, or whose dtypes differ."""
-        _checks.names("params", params, ("input", "core"))
-        _checks.arrays("params['core']", params["core"], self.core.param_shapes())
-        # Any number of input features is allowed here; `check_inputs` compares it with the inputs.
-        _checks.arrays("params['input']", params["input"], self.core.input_shapes(in_features=None))
+        shapes = self.param_shapes(None)
+        _checks.names("params", params, shapes)
+        for part in ("core", "input", *(set(shapes) - {"core", "input"})):  # the core tells the number of hidden features
+            _checks.arrays(f"params[{part!r}]", params[part], shapes[part])
         _checks.one_dtype("params", params)
 
     def check_inputs(self, params: Params, x: Array, name: str, min_ndim: int) -> Array:
@@ -115,19 +207,50 @@ class RecurrentCell(abc.ABC):
             )
         return x.astype(kernel.dtype)
 
-    def check_state(self, ready: Params, state: CellState, batch_shape: tuple[int, ...]) -> None:
+    def check_state(self, prepared: Params, state: CellState, batch_shape: tuple[int, ...], name: str = "state") -> None:
         """Refuse a state whose structure, shapes or dtypes are not those of this cell's states."""
-        _checks.same_structure("state", state, jax.eval_shape(lambda ready: self.start(ready, batch_shape), ready))
+        _checks.same_structure(name, state, jax.eval_shape(lambda prepared: self.start(prepared, batch_shape), prepared))
 
-    def start(self, ready: Params, batch_shape: tuple[int, ...]) -> CellState:
+    def check_noise(self, noise: Any, shape: tuple[int, ...], dtype: Any) -> None:
+        """Refuse noise that is not like what `sample_noise` returns for steps of this shape."""
+        if noise is not None:
+            expected = jax.eval_shape(lambda: self.core.sample_noise(jax.random.key(0), shape, dtype))
+            if expected is None:
+                name = type(self.core).__name__
+                raise ValueError(f"noise must be None for {name}, which samples none, got {_checks.describe(noise)}.")
+            _checks.same_structure("noise", noise, expected)
+
+    def start(self, prepared: Params, batch_shape: tuple[int, ...]) -> CellState:
         """`initial_state` on prepared parameters, for arguments that are known to fit."""
-        dtype = ready["input"]["kernel"].dtype
+        dtype = prepared["input"]["kernel"].dtype
         u = jnp.zeros((*batch_shape, self.core.drive_features), dtype)
-        return CellState(self._initial_drive_state(u), self.core.initial_state(ready["core"], batch_shape, dtype))
+        core = self._core_start(prepared["core"], batch_shape, dtype)
+        if self.trainable_initial_state:
+            trained = prepared["initial"]
+
+            def leaf(path: Any, default: Array) -> Array:
+                name = jax.tree_util.keystr(path, simple=True, separator=".")
+                return jnp.broadcast_to(trained[name], default.shape) if name in trained else default
+
+            core = jax.tree_util.tree_map_with_path(leaf, core)
+        return CellState(self.initial_drive_state(u), core)
+
+    def _core_start(self, prepared: dict[str, Array], batch_shape: tuple[int, ...], dtype: Any) -> Any:
+        return self.core.initial_state(prepared, batch_shape, dtype)
 
     @abc.abstractmethod
-    def _initial_drive_state(self, u: Array) -> Any:
-        """The state in front of the core before the first step, for projected inputs like `u`."""
+    def initial_drive_state(self, u: Array) -> Any:
+        """The state in front of the core before the first step, for projected inputs like `u`, (..., G·H)."""
+
+
+def _named_leaves(state: Any) -> dict[str, Array]:
+    """The floating-point arrays of a core's state by name, such as "h"; nested ones as "inner.h"."""
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): leaf
+        for path, leaf in leaves
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+    }
 
 
 @pytree_dataclass
@@ -139,10 +262,13 @@ class Cell(RecurrentCell):
 
     Args:
       core: what recurs: `Elman`, `LSTM`, `GRU`, `Orthogonal`.
-      drive: what happens to the projected input before: `Identity`, `Momentum`, `Adam`, `RMSProp`, `Nesterov`, `OptaxDrive`.
+      drive: what happens to the projected input before: `Identity`, `Momentum`, `Adam`, `RMSProp`, `Nesterov`, `OptaxDrive`,
+        `Chain`.
+      trainable_initial_state: whether the core's state before the first step is a parameter, `params["initial"]`, which starts
+        where the core starts. A reset goes back to it.
 
     Raises:
-      TypeError: `core` is no core, or `drive` no drive.
+      TypeError: an argument is of the wrong kind.
 
     Source: MomentumRNN, arXiv 2006.06919.
 
@@ -156,15 +282,18 @@ class Cell(RecurrentCell):
 
     core: Core
     drive: Drive = Identity()
+    trainable_initial_state: bool = static(default=False)
 
     def __post_init__(self) -> None:
         _checks.instance("core", self.core, Core)
         _checks.instance("drive", self.drive, Drive)
+        set_fields(self, _checks.boolean, "trainable_initial_state")
 
-    def advance(self, ready: Params, state: CellState, x: Array) -> tuple[CellState, Array]:
-        drive_state, d = self.drive.step(state.drive, self.project(ready, x))
-        core_state, h = self.core.step(ready["core"], state.core, d)
-        return CellState(drive_state, core_state), h
+    def advance(self, prepared: Params, state: CellState, x: Array, noise: Any = None) -> tuple[CellState, Array]:
+        drive_state, d = self.drive.advance(state.drive, self.project(prepared, x))
+        step = self.core.step if noise is None else functools.partial(self.core.step, noise=noise)
+        core_state, y = step(prepared["core"], state.core, d)
+        return CellState(drive_state, core_state), y
 
-    def _initial_drive_state(self, u: Array) -> Any:
+    def initial_drive_state(self, u: Array) -> Any:
         return self.drive.init(u)

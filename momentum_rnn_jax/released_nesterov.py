@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 from jax import Array
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax._pytree import pytree_dataclass, static
+from momentum_rnn_jax._pytree import hyperparameter, pytree_dataclass, static
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
-from momentum_rnn_jax.cores import LSTM, affine
+from momentum_rnn_jax.cores import LSTM, affine, rest
 from momentum_rnn_jax.drives import Nesterov, NesterovState, align, nesterov_momentum, next_steps
 
 
@@ -38,7 +38,7 @@ class ReleasedNesterovLSTM(RecurrentCell):
     """
 
     core: LSTM
-    step_size: Any = 1.0
+    step_size: Any = hyperparameter(default=1.0, low=0.0, low_open=True)
     restart: int | None = static(default=None)
 
     why_stepwise: ClassVar[str] = (
@@ -47,17 +47,19 @@ class ReleasedNesterovLSTM(RecurrentCell):
 
     def __post_init__(self) -> None:
         _checks.instance("core", self.core, LSTM)
+        if not self.core.additive:
+            raise TypeError(f"core must take the sum of a and d, which {type(self.core).__name__} takes apart.")
         checked = Nesterov(self.step_size, self.restart)
         object.__setattr__(self, "step_size", checked.step_size)
         object.__setattr__(self, "restart", checked.restart)
 
-    def advance(self, ready: Params, state: CellState, x: Array) -> tuple[CellState, Array]:
+    def advance(self, prepared: Params, state: CellState, x: Array, noise: Any = None) -> tuple[CellState, Array]:
         previous, wide = state.drive.velocity, state.drive.velocity.dtype
-        u = self.project(ready, x).astype(wide)
-        y = affine(ready["core"], state.core.h).astype(wide) - align("step_size", self.step_size, u) * u
+        u = self.project(prepared, x).astype(wide)
+        y = affine(prepared["core"], state.core.h).astype(wide) - align("step_size", self.step_size, u) * u
         gates = y + nesterov_momentum(state.drive.steps, wide) * (y - previous)
-        core_state = self.core.update(ready["core"], state.core, gates.astype(x.dtype))
+        core_state = self.core.advance(rest(prepared["core"]), state.core, (gates.astype(x.dtype),), noise)
         return CellState(NesterovState(y, next_steps(state.drive.steps, self.restart)), core_state), core_state.h
 
-    def _initial_drive_state(self, u: Array) -> NesterovState:
+    def initial_drive_state(self, u: Array) -> NesterovState:
         return Nesterov().init(u)

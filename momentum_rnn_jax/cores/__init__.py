@@ -1,0 +1,40 @@
+"""Cores: what a recurrent network does with a driven pre-activation `d_t` and its own state."""
+
+from momentum_rnn_jax.cores.base import Core, HiddenState, HiddenStateCore, KernelCore, LinearCore, Params, affine, rest
+from momentum_rnn_jax.cores.gru import GRU
+from momentum_rnn_jax.cores.leaky import Leaky, LeakyState
+from momentum_rnn_jax.cores.lstm import LSTM, LSTMState
+from momentum_rnn_jax.cores.minimal import MinGRU, MinLSTM
+from momentum_rnn_jax.cores.normalized import LayerNorm, LayerNormLSTM, Normalization
+from momentum_rnn_jax.cores.simple import Elman, Orthogonal, SimpleCore
+from momentum_rnn_jax.cores.stochastic import RecurrentDropout, RecurrentDropoutState, WrapperNoise, Zoneout
+from momentum_rnn_jax.cores.wrapper import Wrapper
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Core",
+    "Elman",
+    "HiddenState",
+    "HiddenStateCore",
+    "KernelCore",
+    "LSTMState",
+    "LayerNorm",
+    "LayerNormLSTM",
+    "Leaky",
+    "LeakyState",
+    "LinearCore",
+    "MinGRU",
+    "MinLSTM",
+    "Normalization",
+    "Orthogonal",
+    "Params",
+    "RecurrentDropout",
+    "RecurrentDropoutState",
+    "SimpleCore",
+    "Wrapper",
+    "WrapperNoise",
+    "Zoneout",
+    "affine",
+    "rest",
+]

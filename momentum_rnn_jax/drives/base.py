@@ -1,0 +1,94 @@
+"""What every drive does.
+
+A drive turns `u_t = W x_t + b_x` into the pre-activation `d_t` that a core adds to its recurrent term. It never sees the
+hidden state, so it can run over the whole sequence before the core starts. Every leaf of a drive's state begins with the
+batch shape of `u`, so a state can be indexed, stacked and reset example by example. Drives compute and keep their states in at
+least float32, because 16 bits cannot hold a decay such as 0.999 or add small steps to a large sum; `d` has the dtype of `u`.
+
+Hyper-parameters are pytree leaves: scalars, or arrays that broadcast against `u` (shape `(G·H,)` gives every unit of every
+gate its own). They are checked when the drive is constructed; a traced value has no value yet and only its dtype is checked.
+"""
+
+import abc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from momentum_rnn_jax import _checks
+from momentum_rnn_jax._dtypes import at_least_float32
+from momentum_rnn_jax._pytree import check_hyperparameters, is_pytree
+
+
+class Drive(abc.ABC):
+    """What every drive does: `init`, one `step`, and `unroll` over a sequence that is known in advance.
+
+    These three check their arguments, compute in at least float32 and give `d` the dtype of `u`. A subclass, a
+    `pytree_dataclass`, defines the mathematics alone: `start` and `update`. Both act on each example of a batch by itself, and
+    treat any number of leading axes alike.
+    """
+
+    def __post_init__(self) -> None:
+        check_hyperparameters(self)
+
+    def init(self, u: Array) -> Any:
+        """The state before the first step, for inputs like `u`, of shape (..., G·H), floating point."""
+        return self.start(_widen(u))
+
+    def step(self, state: Any, u: Array) -> tuple[Any, Array]:
+        """One time step: `(state, u_t) -> (new state, d_t)`, with `d_t` like `u_t`, (..., G·H)."""
+        _checks.same_structure("state", state, jax.eval_shape(self.start, _widen(u)))
+        return self.advance(state, u)
+
+    def unroll(self, state: Any, us: Array) -> tuple[Any, Array]:
+        """Every time step of `us`, of shape (time, ..., G·H): `(final state, ds)`, with `ds` like `us`."""
+        us = _checks.floating("us", us, min_ndim=2, layout="(time, ..., gates)")
+        _checks.same_structure("state", state, jax.eval_shape(lambda us: self.init(us[0]), us))
+        return (_unroll_compiled if is_pytree(self) else _unroll)(self, state, us)
+
+    def advance(self, state: Any, u: Array) -> tuple[Any, Array]:
+        """`step` for arguments that are known to fit."""
+        state, d = self.update(state, u.astype(at_least_float32(u.dtype)))
+        return state, d.astype(u.dtype)
+
+    @abc.abstractmethod
+    def start(self, u: Array) -> Any:
+        """The state before the first step: a named tuple of arrays, each with the leading axes of `u`; mostly zeros."""
+
+    @abc.abstractmethod
+    def update(self, state: Any, u: Array) -> tuple[Any, Array]:
+        """The drive's equation: `(state, u_t) -> (new state, d_t)`, with nothing to check."""
+
+
+def _unroll(drive: Drive, state: Any, us: Array) -> tuple[Any, Array]:
+    return jax.lax.scan(drive.step, state, us)
+
+
+_unroll_compiled = jax.jit(_unroll)  # outside of a user's jit, compiled once for a structure and shapes
+
+
+def _widen(u: Array) -> Array:
+    u = _checks.floating("u", u, min_ndim=1, layout="(..., gates)")
+    return u.astype(at_least_float32(u.dtype))
+
+
+def align(name: str, hyperparameter: Any, u: Array | jax.ShapeDtypeStruct) -> Array:
+    """A hyper-parameter in the dtype of `u`, with leading axes of one so that it broadcasts against `u`, or an array like it.
+
+    Raises:
+      ValueError: its shape does not broadcast against that of `u`; the message names it.
+
+    >>> import jax.numpy as jnp, momentum_rnn_jax as mr
+    >>> mr.align("mu", jnp.array([0.1, 0.9]), jnp.ones((5, 2))).shape
+    (1, 2)
+    """
+    if not isinstance(u, jax.ShapeDtypeStruct):
+        u = _checks.floating("u", u, min_ndim=1, layout="(..., gates)")
+    array = jnp.asarray(_checks.real(name, hyperparameter)).astype(u.dtype)
+    padded = (1,) * (u.ndim - array.ndim) + array.shape
+    if array.ndim > u.ndim or any(p not in (1, n) for p, n in zip(padded, u.shape, strict=True)):
+        raise ValueError(
+            f"{name} must be a scalar or broadcast against the gates, here of shape {u.shape}, got shape {array.shape}."
+        )
+    return array if array.ndim == 0 else array.reshape(padded)
