@@ -1,196 +1,324 @@
-"""A cell over a whole sequence: by the reference scan of `step`, or by the exact fast path."""
+"""A cell over a whole sequence."""
 
-import math
-from typing import Any
+from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from momentum_rnn_jax import _checks, _masked, cudnn, fast, plan
+from momentum_rnn_jax import _checks
 from momentum_rnn_jax._masked import Masks
-from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
-from momentum_rnn_jax.cores import KernelCore
-from momentum_rnn_jax.drives import Drive
+from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
+from momentum_rnn_jax.execution import associative, chunked, cudnn, scan
+from momentum_rnn_jax.execution.resolve import METHODS, Execution, Sequence, check_options, decide
+from momentum_rnn_jax.execution.scan import Problem, Result
+from momentum_rnn_jax.stack import Stack, unroll_layers
 
-METHODS = ("auto", "stepwise", "chunked", "cudnn")
+__all__ = ["METHODS", "explain", "resolve", "unroll"]
+
+Method = Literal["auto", "stepwise", "chunked", "associative", "cudnn"]
+Remat = Literal["auto", "none"] | int
 
 
+@overload
 def unroll(
-    cell: RecurrentCell,
-    params: Params,
+    cell: RecurrentCell | Stack,
+    params: Any,
     xs: Array,
-    state: CellState | None = None,
-    method: str = "auto",
+    state: Any = None,
+    method: Method = "auto",
     *,
+    time_major: bool = True,
     seq_lengths: Array | None = None,
     resets: Array | None = None,
+    noise: Any = None,
     dtype: Any = None,
-    remat: str | int = "auto",
-) -> tuple[CellState, Array]:
+    remat: Remat = "auto",
+    return_states: Literal[False] = False,
+) -> tuple[CellState, Array]: ...
+@overload
+def unroll(
+    cell: RecurrentCell | Stack,
+    params: Any,
+    xs: Array,
+    state: Any = None,
+    method: Method = "auto",
+    *,
+    time_major: bool = True,
+    seq_lengths: Array | None = None,
+    resets: Array | None = None,
+    noise: Any = None,
+    dtype: Any = None,
+    remat: Remat = "auto",
+    return_states: Literal[True],
+) -> tuple[CellState, Array, CellState]: ...
+@overload
+def unroll(
+    cell: RecurrentCell | Stack,
+    params: Any,
+    xs: Array,
+    state: Any = None,
+    method: Method = "auto",
+    *,
+    time_major: bool = True,
+    seq_lengths: Array | None = None,
+    resets: Array | None = None,
+    noise: Any = None,
+    dtype: Any = None,
+    remat: Remat = "auto",
+    return_states: bool,
+) -> tuple[CellState, Array] | tuple[CellState, Array, CellState]: ...
+def unroll(
+    cell: RecurrentCell | Stack,
+    params: Any,
+    xs: Array,
+    state: Any = None,
+    method: Method = "auto",
+    *,
+    time_major: bool = True,
+    seq_lengths: Array | None = None,
+    resets: Array | None = None,
+    noise: Any = None,
+    dtype: Any = None,
+    remat: Remat = "auto",
+    return_states: bool = False,
+) -> Any:
     """Run a cell over a sequence: `(state_T, (h_1, …, h_T))`.
 
     Any split of a sequence into chunks, with the state handed on, gives the result of the whole.
 
     Args:
-      cell: a `Cell`, or a `ReleasedNesterovLSTM`.
+      cell: a `Cell`, or any other `RecurrentCell`; or a `Stack` of them, whose states and noise are tuples.
       params: from `cell.init`.
-      xs: (time, ..., F), floating point, cast to the parameters' dtype; any number of batch axes, and none is fine.
-      state: where to go on from; zeros, `cell.initial_state`, unless given. Its core's part is in the dtype of computation.
-      method: how, never what: every method gives the same outputs, states and gradients to rounding. Under `jax.jit`, make it
-        static: `static_argnames="method"`.
+      xs: (time, batch…, F), time first unless `time_major=False`; floating point, cast to the parameters' dtype; any number of
+        batch axes, also none.
+      state: the state before the first step; `cell.initial_state` unless given.
+      method: execution strategy; results agree up to rounding. Under `jax.jit`, make it static: `static_argnames="method"`.
         "stepwise": a `jax.lax.scan` of the cell's step, the reference.
-        "chunked": the projection and the drive for many time steps at once, the core's product and element-wise part step by
-        step, and a backward pass written by hand. Forward mode, second derivatives and `vmap` work all the same.
+        "chunked": for a `Cell` with a `KernelCore`. The projection and the drive for many time steps at once, the core's product
+        and update step by step, and a hand-written backward pass. Forward mode, second derivatives and `vmap` work as well.
+        "associative": for a `Cell` with a `LinearCore`. The coefficients for all steps at once, then an associative scan.
         "cudnn": NVIDIA's LSTM behind the drive, in float32, without lengths, resets and `shard_map`. Forward mode, second
-        derivatives and `vmap` run the chunks; ask for "chunked" where these matter, which keeps more for its backward pass. It
-        is one call to the library, which several devices cannot share.
-        "auto": "cudnn" where it can run and there is one device, else "chunked" where it exists, else "stepwise".
-      seq_lengths: (...), integers from 0 to time: how many steps of each example count. Outputs after them are zero, the final
+        derivatives and `vmap` run the chunks. It is one call to the library, which several devices cannot share.
+        "auto": "cudnn" where it can run and there is one device, else "chunked" or, except on a CPU, "associative", whichever the
+        core allows, else "stepwise".
+      time_major: whether time is the first axis of `xs`, `resets`, `noise` and what is returned; otherwise it is the last axis
+        before the features, `(batch…, time, F)`, as in Flax.
+      seq_lengths: (batch…), integers from 0 to time: how many steps of each example count. Outputs after them are zero, the final
         state is the one after them, and what the inputs hold there, NaN included, changes nothing, gradients neither.
-      resets: (time, ...), booleans: where True, a new episode begins with that step, from the zero state. A packed sequence
-        equals its episodes run one by one.
+      resets: (time, batch…), booleans: where True, a new episode begins with that step, from the initial state. A packed sequence
+        equals its episodes run separately.
+      noise: from `cell.sample_noise(key, (time, batch…))`, for cores with dropout or other per-step randomness; None for none.
       dtype: of computation; the parameters' unless given. An orthogonal matrix is built in the parameters' dtype all the same.
-      remat: what "chunked" keeps for the backward pass. "none": the states and pre-activations of every step. "auto": the
-        pre-activations only where they are small, else they are computed again. An integer: the state every so many steps, and
-        everything else is computed again, for sequences that would not fit the memory. "stepwise" takes "auto" alone, and
-        "cudnn" too: it keeps every step of the drive, and what it likes itself.
+      remat: what "chunked" stores for the backward pass. "none": the states and pre-activations of every step. "auto": the
+        pre-activations only where they are small, else they are recomputed. An integer: the state every so many steps, and
+        everything else is recomputed, for sequences that would not fit the memory. Other strategies take "auto" alone: "cudnn"
+        stores the drive's outputs plus cuDNN's reserve space.
+      return_states: also return the states after every step, a `CellState` whose leaves are (time, batch…, …). In padding they
+        stay what they were. Gradients flow through them.
 
     Returns:
-      The final state, and hs, (time, ..., H), in the dtype of computation.
+      The final state, and hs, (time, batch…, H), in the dtype of computation; with `return_states` the states too.
 
     Raises:
-      TypeError, ValueError: an argument does not fit the cell or another argument; the message names it. "chunked" is refused,
-        with the reason, for a cell whose drive sees the hidden state, and "cudnn" where there are steps and it cannot run them.
-        Traced lengths are not checked; those beyond the sequence count as its end.
+      TypeError, ValueError: an argument does not fit the cell or another argument; the message names it. A method is refused,
+        with the reason, where it cannot run. Traced lengths are not checked; those beyond the sequence count as its end.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> cell = mr.momentum_lstm(8, mu=0.6, step_size=0.6)
     >>> params = cell.init(jax.random.key(0), in_features=3)
-    >>> xs = jnp.ones((20, 2, 3))
+    >>> xs = jnp.ones((20, 2, 3))  # (time, batch, features)
     >>> state, hs = jax.jit(mr.unroll)(cell, params, xs)
     >>> hs.shape
     (20, 2, 8)
     >>> _, rest = mr.unroll(cell, params, xs[15:], mr.unroll(cell, params, xs[:15])[0])
     >>> bool(jnp.allclose(hs[15:], rest, atol=1e-6))
     True
+    >>> state, hs, states = mr.unroll(cell, params, xs, return_states=True)
+    >>> states.drive.velocity.shape, states.core.c.shape
+    ((20, 2, 32), (20, 2, 8))
     """
-    remat = _check_how(cell, method, dtype, remat)
-    xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
-    batch_shape = xs.shape[1:-1]
-    ready = cell.prepare(params, dtype)
-    xs = xs.astype(ready["input"]["kernel"].dtype)
-    if resets is not None:
-        _checks.mask("resets", resets, xs.shape[:-1])
-    valid = None
-    if seq_lengths is not None:
-        _checks.lengths("seq_lengths", seq_lengths, batch_shape, xs.shape[0])
-        valid = jax.lax.broadcasted_iota(jnp.int32, xs.shape[:-1], 0) < jnp.asarray(seq_lengths).astype(jnp.int32)[jnp.newaxis]
-        xs = jnp.where(valid[..., jnp.newaxis], xs, jnp.zeros_like(xs))
-        resets = None if resets is None else jnp.asarray(resets) & valid
-
-    start = cell.start(ready, batch_shape)
-    if state is not None:
-        cell.check_state(ready, state, batch_shape)
-        state = jax.tree.map(jnp.asarray, state)
-    if xs.shape[0]:
-        # Zeros made from a product are spread over the devices as xs and the weights together.
-        like = [cell.project(ready, xs[0])[..., 0], *(mask[0] for mask in (resets, valid) if mask is not None)]
-        start, state = _spread_like(like, start), _spread_like(like, state)
-    masks = Masks(resets, valid)
-    if isinstance(cell, Cell) and not _why_not_fast(cell, method, xs.shape[0]):
-        on_cudnn = _on_cudnn(cell, method, xs, remat, masked=resets is not None or valid is not None)
-        return fast.run(cell, ready, xs, state, start, masks, remat, on_cudnn)
-    return _masked.scan(lambda state, x: cell.advance(ready, state, x), start if state is None else state, xs, start, masks)
+    if isinstance(cell, Stack):
+        options: dict[str, Any] = {"seq_lengths": seq_lengths, "resets": resets, "dtype": dtype, "remat": remat}
+        options |= {"method": method, "time_major": time_major, "return_states": return_states}
+        return unroll_layers(unroll, cell, params, xs, state, noise=noise, **options)
+    axis, xs, resets, noise = _time_first(cell, params, xs, resets, noise, seq_lengths, time_major, dtype)
+    execution = _resolve(cell, params, xs, state, method, seq_lengths, resets, noise, dtype, remat, return_states)
+    run = _run_compiled if execution.compiled else _run
+    final, outputs, states = run(execution, cell, params, xs, state, seq_lengths, resets, noise)
+    if axis:
+        outputs, states = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, axis), (outputs, states))
+    return (final, outputs, states) if return_states else (final, outputs)
 
 
-def explain(
-    cell: RecurrentCell, params: Params, xs: Array, method: str = "auto", *, dtype: Any = None, remat: str | int = "auto"
-) -> str:
-    """How `unroll` runs this cell over inputs of this shape, from the start, in a sentence.
-
-    With a state to go on from and `resets`, a drive that would act on the inputs stays behind the projection.
+def resolve(
+    cell: RecurrentCell,
+    params: Params,
+    xs: Array,
+    state: CellState | None = None,
+    method: Method = "auto",
+    *,
+    time_major: bool = True,
+    seq_lengths: Any = None,
+    resets: Any = None,
+    noise: Any = None,
+    dtype: Any = None,
+    remat: Remat = "auto",
+    return_states: bool = False,
+) -> Execution:
+    """How `unroll` runs these arguments, as data: the strategy, its plan, and why others were refused. Nothing is run.
 
     Args:
-      As in `unroll`; `xs` may be a `jax.ShapeDtypeStruct`.
+      As in `unroll`; any array may be a `jax.ShapeDtypeStruct`.
 
     Raises:
       TypeError, ValueError: as `unroll`.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> cell = mr.momentum_lstm(128)
-    >>> mr.explain(cell, cell.init(jax.random.key(0), 1), jnp.ones((784, 128, 1)), "chunked").split(", ")[0]
-    'chunked: 49 x 16 steps; the drive acts on the input features (1)'
+    >>> execution = mr.resolve(cell, cell.init(jax.random.key(0), 1), jnp.ones((784, 128, 1)), method="chunked")
+    >>> execution.strategy, execution.plan.chunk, execution.plan.filter_inputs
+    ('chunked', 16, True)
     """
-    remat = _check_how(cell, method, dtype, remat)
-    xs = jax.eval_shape(lambda params, xs: cell.check_inputs(params, xs, "xs", min_ndim=2), params, xs)
-    why = _why_not_fast(cell, method, xs.shape[0])
-    if why or not isinstance(cell, Cell):
-        return f"stepwise: {why}."
-    computed = jax.ShapeDtypeStruct(xs.shape, xs.dtype if dtype is None else jnp.dtype(dtype))
-    if _on_cudnn(cell, method, computed, remat, masked=False):
-        otherwise = "; with seq_lengths or resets, chunked" if method == "auto" else ""
-        return f"cudnn: NVIDIA's LSTM behind the projection and the drive{otherwise}."
-    return f"chunked: {plan.describe(cell, computed.shape, computed.dtype, remat)}."
+    arguments = {"params": params, "xs": xs, "state": state, "seq_lengths": seq_lengths, "resets": resets, "noise": noise}
+    for name, tree in arguments.items():
+        _checks.array_leaves(name, tree, structs=True)
+    leaves: list[Any]
+    structure: Any
+    leaves, structure = jax.tree.flatten(arguments)
+    executions = []
+
+    def trace(structs: list[Array]) -> None:
+        """With traced arrays for the structs; the others are concrete, and their values are checked."""
+        given = iter(structs)
+        every = structure.unflatten([next(given) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf for leaf in leaves])
+        params, state, seq_lengths = every["params"], every["state"], every["seq_lengths"]
+        _, xs, resets, noise = _time_first(
+            cell, params, every["xs"], every["resets"], every["noise"], seq_lengths, time_major, dtype
+        )
+        executions.append(_resolve(cell, params, xs, state, method, seq_lengths, resets, noise, dtype, remat, return_states))
+
+    jax.eval_shape(trace, [leaf for leaf in leaves if isinstance(leaf, jax.ShapeDtypeStruct)])
+    return executions[0]
 
 
-def _check_how(cell: RecurrentCell, method: str, dtype: Any, remat: str | int) -> str | int:
-    """Refuse what the cell cannot do; `remat` as it was given, an integer of any kind as an int."""
+def explain(
+    cell: RecurrentCell,
+    params: Params,
+    xs: Array,
+    state: CellState | None = None,
+    method: Method = "auto",
+    **options: Any,
+) -> str:
+    """How `unroll` runs these arguments, in a sentence: `str(resolve(…))`.
+
+    Args:
+      As in `unroll`; any array may be a `jax.ShapeDtypeStruct`.
+
+    Raises:
+      TypeError, ValueError: as `unroll`.
+
+    >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
+    >>> cell = mr.momentum_lstm(128)
+    >>> mr.explain(cell, cell.init(jax.random.key(0), 1), jnp.ones((784, 128, 1)), method="chunked").split(", ")[0]
+    'chunked: 49 x 16 steps; the drive filters the input features (1)'
+    """
+    return str(resolve(cell, params, xs, state, method, **options))
+
+
+def _time_first(
+    cell: Any, params: Any, xs: Any, resets: Any, noise: Any, seq_lengths: Any, time_major: Any, dtype: Any
+) -> tuple[int, Array, Any, Any]:
+    """Where time is in `xs`, and the inputs, the resets and the noise, checked, with time first."""
     if not isinstance(cell, RecurrentCell) and hasattr(cell, "functional"):
         raise TypeError(
             f"cell must not be a Flax cell, got {type(cell).__name__}; its method `functional` gives a cell and params."
         )
     _checks.instance("cell", cell, RecurrentCell)
+    time_major = _checks.boolean("time_major", time_major)
     if dtype is not None:
         _checks.float_dtype("dtype", dtype)
-    _checks.choice("method", method, METHODS)
-    why = _why_stepwise(cell)
-    if method in ("chunked", "cudnn") and why:
-        raise ValueError(f"method must be 'stepwise' or 'auto' for this cell: {why}.")
-    remat = _checks.choice("remat", remat, ("auto", "none")) if isinstance(remat, str) else _checks.integer("remat", remat, low=1)
-    if remat != "auto" and (why or method == "stepwise"):
-        raise ValueError(f"remat must be 'auto' where the cell runs stepwise, got {remat!r}.")
-    return remat
+    xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
+    axis = 0 if time_major else xs.ndim - 2
+    if resets is not None:
+        _checks.mask("resets", resets, xs.shape[:-1])
+    if seq_lengths is not None:
+        batch_shape = (*xs.shape[:axis], *xs.shape[axis + 1 : -1])
+        _checks.lengths("seq_lengths", seq_lengths, batch_shape, xs.shape[axis])
+    cell.check_noise(noise, xs.shape[:-1], xs.dtype if dtype is None else dtype)
+
+    def moved(leaf: Any) -> Any:
+        return jnp.moveaxis(leaf, axis, 0)
+
+    if axis:
+        xs, resets, noise = moved(xs), None if resets is None else moved(resets), jax.tree.map(moved, noise)
+    return axis, xs, resets, noise
 
 
-def _on_cudnn(cell: Cell, method: str, xs: Any, remat: str | int, *, masked: bool) -> bool:
-    """Whether cuDNN runs the core; refused where it is asked for and cannot."""
-    if method not in ("auto", "cudnn"):
-        return False
-    why = cudnn.why_not(cell.core, xs.dtype, math.prod(xs.shape[1:-1]), masked)
-    if remat != "auto":
-        why = why or "it keeps what it likes for its backward pass, and remat must be 'auto'"
-    if method == "cudnn" and why:
-        raise ValueError(f"method must not be 'cudnn' here: {why}.")
-    return not why and (method == "cudnn" or jax.device_count() == 1)
+def _resolve(
+    cell: RecurrentCell,
+    params: Params,
+    xs: Any,
+    state: Any,
+    method: Any,
+    seq_lengths: Any,
+    resets: Any,
+    noise: Any,
+    dtype: Any,
+    remat: Any,
+    return_states: Any,
+) -> Execution:
+    """The execution of arguments with time first and checked inputs and masks; options, state and noise are checked here."""
+    remat = check_options(method, remat, dtype)
+    _checks.boolean("return_states", return_states)
+    computed = jnp.dtype(xs.dtype if dtype is None else dtype)
+    prepared = jax.eval_shape(lambda params: cell.prepare(params, computed), params)
+    if state is not None:
+        cell.check_state(prepared, state, xs.shape[1:-1])
+    sequence = Sequence(
+        xs.shape, computed, state is None, resets is not None, seq_lengths is not None, noise is not None, return_states
+    )
+    return decide(cell, prepared, sequence, method, remat)
 
 
-def _why_not_fast(cell: RecurrentCell, method: str, time: int) -> str:
-    """Why a sequence is run stepwise, or nothing."""
-    if method == "stepwise":
-        return "that is the method asked for"
-    return _why_stepwise(cell) or ("" if time else "there are no steps")
+def _run(
+    execution: Execution,
+    cell: RecurrentCell,
+    params: Params,
+    xs: Array,
+    state: CellState | None,
+    seq_lengths: Array | None,
+    resets: Array | None,
+    noise: Any,
+) -> Result:
+    prepared = cell.prepare(params, execution.sequence.dtype)
+    xs = xs.astype(execution.sequence.dtype)
+    valid = None
+    if seq_lengths is not None:
+        lengths = _checks.clamped_lengths(seq_lengths, xs.shape[0])
+        valid = jax.lax.broadcasted_iota(jnp.int32, xs.shape[:-1], 0) < lengths[jnp.newaxis]
+        # Ones, because drives that divide by a root may have no derivative at zero, and zero times that is not zero.
+        xs = jnp.where(valid[..., jnp.newaxis], xs, jnp.ones_like(xs))
+        resets = None if resets is None else jnp.asarray(resets) & valid
+    start = cell.start(prepared, xs.shape[1:-1])
+    state = None if state is None else jax.tree.map(jnp.asarray, state)
+    if not _is_empty(xs):
+        # Zeros made from a product are spread over the devices as xs and the weights together.
+        like = [cell.project(prepared, xs[0])[..., 0], *(mask[0] for mask in (resets, valid) if mask is not None)]
+        start, state = _spread_like(like, start), _spread_like(like, state)
+    problem = Problem(cell, prepared, xs, state, start, noise, Masks(resets, valid))
+    if execution.strategy == "stepwise":
+        return scan.run(problem, execution.plan.return_states)
+    return _FAST[execution.strategy](execution.plan, problem)
 
 
-def _why_stepwise(cell: RecurrentCell) -> str:
-    """Why a cell has no fast path, or nothing: it must be made of what the fast path knows, and not change how that steps."""
-    if cell.why_stepwise or not isinstance(cell, Cell):
-        return cell.why_stepwise or f"{type(cell).__name__} is no Cell"
-    if not isinstance(cell.core, KernelCore):
-        return f"its core, {type(cell.core).__name__}, is no KernelCore"
-    for part, base, names in (
-        (cell, Cell, ("advance", "project", "start")),
-        (cell.core, KernelCore, ("step", "pre_activations")),
-        (cell.drive, Drive, ("step",)),
-    ):
-        for name in names:
-            if getattr(type(part), name) is not getattr(base, name):
-                return f"{type(part).__name__} has a `{name}` of its own"
-    if any(leaf is cell.drive for leaf in jax.tree.leaves(cell.drive)):
-        return f"its drive, {type(cell.drive).__name__}, is no pytree (see pytree_dataclass)"
-    if jax.tree.leaves(cell.core):
-        return f"its core, {type(cell.core).__name__}, is no pytree without leaves (see pytree_dataclass)"
-    return ""
+# Outside of a user's jit, compiled once for a structure and shapes; not inlined, so that an eager gradient is compiled once too.
+_run_compiled = jax.jit(_run, static_argnums=0)
+_FAST = {"chunked": chunked.run, "associative": associative.run, "cudnn": cudnn.run}
+
+
+def _is_empty(xs: Array) -> bool:
+    return isinstance(xs.shape[0], int) and xs.shape[0] == 0
 
 
 def _spread_like(arrays: list[Array], state: Any) -> Any:

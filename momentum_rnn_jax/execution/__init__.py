@@ -1,0 +1,1 @@
+"""How a sequence is run: `resolve` decides, `scan`, `chunked`, `associative` and `cudnn` run."""

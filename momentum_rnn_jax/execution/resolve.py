@@ -1,0 +1,279 @@
+"""How a sequence is run: decided once, from structure, shapes and dtypes alone, into data that is run and explained alike."""
+
+import dataclasses
+import math
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from momentum_rnn_jax import _checks
+from momentum_rnn_jax._dtypes import at_least_float32
+from momentum_rnn_jax._pytree import is_pytree
+from momentum_rnn_jax.cell import Cell, Params, RecurrentCell
+from momentum_rnn_jax.cores import KernelCore, LinearCore
+from momentum_rnn_jax.drives import Drive, Identity, LinearDrive, Momentum, Nesterov
+from momentum_rnn_jax.execution import cudnn_support
+
+Strategy = Literal["stepwise", "chunked", "associative", "cudnn"]
+METHODS = ("auto", "stepwise", "chunked", "associative", "cudnn")
+
+ROWS = 2048  # of a chunk's products: time steps times batch
+DRIVE_ROWS, DRIVE_STEPS = 512, 16  # the same, at most, with a drive on the gates: it then runs as straight code, which XLA fuses
+STORED_BYTES = 1 << 26  # up to here, pre-activations are kept for the backward pass rather than computed again
+FEW_FEATURES = 8  # up to here, the projection is part of every step's product
+TYPICAL_BATCH = 32  # what a symbolic batch counts as
+
+
+class Sequence(NamedTuple):
+    """What the decision depends on, besides the cell."""
+
+    shape: tuple[Any, ...]  # (time, batch…, F); sizes may be symbolic
+    dtype: Any  # of computation
+    fresh: bool = True  # no state is given
+    resets: bool = False
+    lengths: bool = False
+    noise: bool = False
+    return_states: bool = False
+
+    @property
+    def batch(self) -> Any:
+        """The number of examples."""
+        return math.prod(self.shape[1:-1])
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a strategy works through a sequence.
+
+    Args:
+      chunk: time steps at once; None for all of them.
+      filter_inputs: the drive acts on the inputs, in front of the projection.
+      initial_velocity: the filter accounts for a velocity that is not known to start at zero.
+      merged: inputs are projected at every step, in one product with the state, `[h, x] @ [kernel; input kernel]`.
+      residuals: what the forward pass stores for the backward pass: "pre_activations" (and the states), "states" (of every
+        step), or "checkpoints" (the states between chunks).
+      return_states: the states of every step are returned.
+    """
+
+    chunk: int | None = None
+    filter_inputs: bool = False
+    initial_velocity: bool = False
+    merged: bool = False
+    residuals: Literal["pre_activations", "states", "checkpoints"] = "pre_activations"
+    return_states: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How `unroll` runs a sequence.
+
+    Args:
+      strategy: which part of the library runs it: "stepwise", "chunked", "associative" or "cudnn".
+      plan: how that part works through the sequence.
+      refused: the strategies that would have been preferred, each with the reason why it cannot run.
+      compiled: whether it runs as one compiled program even outside of `jax.jit`; a cell that is not a pytree does not.
+      sequence: what was decided upon.
+      drive: where the drive acts, in words.
+
+    >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
+    >>> cell = mr.ReleasedNesterovLSTM(mr.LSTM(8))
+    >>> execution = mr.resolve(cell, cell.init(jax.random.key(0), 3), jnp.ones((5, 2, 3)))
+    >>> execution.strategy, [strategy for strategy, reason in execution.refused]
+    ('stepwise', ['cudnn', 'chunked', 'associative'])
+    """
+
+    strategy: Strategy
+    plan: Plan
+    refused: tuple[tuple[str, str], ...]
+    compiled: bool
+    sequence: Sequence
+    drive: str
+
+    def __str__(self) -> str:
+        if self.strategy == "stepwise":
+            return f"stepwise: {self.refused[-1][1] if self.refused else 'the method asked for'}."
+        if self.strategy == "associative":
+            return f"associative: coefficients for all steps at once, then an associative scan; {self.drive}."
+        if self.strategy == "cudnn":
+            return f"cudnn: NVIDIA's LSTM behind the projection and the drive; {self.drive}."
+        merged = ", merged with every step's product" if self.plan.merged else ""
+        backward = {
+            "pre_activations": "stores the states and pre-activations of every step",
+            "states": "stores the states of every step and recomputes the pre-activations",
+            "checkpoints": "stores the states between chunks and recomputes everything else",
+        }[self.plan.residuals]
+        return f"chunked: {self._chunks()}; {self.drive}{merged}; the backward pass {backward}."
+
+    def _chunks(self) -> str:
+        chunk, time = self.plan.chunk, self.sequence.shape[0]
+        if chunk is None:
+            return "all steps in one chunk"
+        return f"{time // chunk} x {chunk} steps" + (f" and {time % chunk}" if time % chunk else "")
+
+
+def decide(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: str, remat: str | int) -> Execution:
+    """The execution of a sequence.
+
+    Args:
+      cell: any cell.
+      prepared: its prepared parameters, arrays or shapes.
+      sequence: what is run.
+      method, remat: as in `unroll`, already checked.
+
+    Raises:
+      ValueError: a strategy was asked for that cannot run, or `remat` where it has no effect.
+    """
+    reasons = {
+        "cudnn": _why_not_cudnn(cell, sequence, remat, asked=method == "cudnn"),
+        "associative": _why_not_fast(cell, prepared, sequence, "linear"),
+        "chunked": _why_not_fast(cell, prepared, sequence, "kernel"),
+    }
+    refused: list[tuple[str, str]] = []
+    strategy: Strategy = "stepwise"
+    if method == "auto":
+        for candidate in _PREFERENCE:
+            if candidate == "associative" and not reasons[candidate] and jax.default_backend() == "cpu":
+                reasons[candidate] = "on a CPU a scan of the steps was measured to be faster"
+            if not reasons[candidate]:
+                strategy = candidate
+                break
+            refused.append((candidate, reasons[candidate]))
+        # The last reason is the one that is printed: that of the strategy made for this kind of core.
+        if isinstance(cell, Cell) and cell.core.recurrence == "kernel":
+            refused = [one for one in refused if one[0] != "associative"]
+    elif method != "stepwise":
+        # Without a step there is nothing to run fast, and nothing to refuse.
+        if reasons[method] and sequence.shape[0:1] != (0,):
+            raise ValueError(f"method must not be {method!r} here: {reasons[method]}.")
+        strategy = "stepwise" if reasons[method] else method  # type: ignore[assignment]
+        refused = [(method, reasons[method])] if reasons[method] else []
+    if remat != "auto" and strategy != "chunked":
+        raise ValueError(f"remat must be 'auto' where the cell runs {strategy}, got {remat!r}.")
+    plan = Plan(return_states=sequence.return_states)
+    if strategy in ("chunked", "cudnn"):
+        assert isinstance(cell, Cell)
+        plan = _plan(cell, sequence, remat, on_cudnn=strategy == "cudnn")
+    return Execution(strategy, plan, tuple(refused), is_pytree(cell), sequence, _drive_in_words(cell, sequence, plan))
+
+
+def _plan(cell: Cell, sequence: Sequence, remat: str | int, *, on_cudnn: bool) -> Plan:
+    core, drive = cell.core, cell.drive
+    assert isinstance(core, KernelCore)
+    time, features, gates = sequence.shape[0], sequence.shape[-1], core.drive_features
+    batch = sequence.batch if isinstance(sequence.batch, int) else TYPICAL_BATCH
+    filter_inputs = _may_filter(drive, gates, sequence, on_cudnn) and features + 2 < gates
+    plain = core.additive and (filter_inputs or type(drive) is Identity)
+    # What is left of an initial velocity is added to the projected inputs, ahead of the steps.
+    initial_velocity = filter_inputs and not _from_zero(drive, sequence)
+    merged = plain and features <= FEW_FEATURES and not initial_velocity
+    plan = Plan(None, filter_inputs, initial_velocity, merged, "states", sequence.return_states)
+    if not isinstance(time, int):
+        return dataclasses.replace(plan, residuals="pre_activations" if remat == "none" else "states")
+    if isinstance(remat, int):
+        return dataclasses.replace(plan, chunk=min(remat, time), residuals="checkpoints")
+    behind = not filter_inputs and type(drive) is not Identity
+    rows, steps = (DRIVE_ROWS, DRIVE_STEPS) if behind else (ROWS, time)
+    wanted = max(1, min(time, steps, rows // max(1, batch)))
+    chunk = next((n for n in range(wanted, wanted // 2, -1) if time % n == 0), wanted)
+    small = time * batch * gates * jnp.dtype(sequence.dtype).itemsize <= STORED_BYTES
+    return dataclasses.replace(plan, chunk=chunk, residuals="pre_activations" if small or remat == "none" else "states")
+
+
+def _may_filter(drive: Drive, gates: int, sequence: Sequence, on_cudnn: bool) -> bool:
+    """Whether the drive commutes with the projection and its initial velocity can be accounted for.
+
+    A reset must forget an initial velocity even where that is not finite, which `p v_0` with p = 0 does not; and cuDNN has no
+    place for `p v_0`. The velocity of a drive that is not one of the library's may start anywhere.
+    """
+    if not isinstance(drive, LinearDrive) or type(drive).update is not LinearDrive.update:
+        return False
+    if at_least_float32(sequence.dtype) != sequence.dtype:
+        return False
+    if not _from_zero(drive, sequence) and (sequence.resets or on_cudnn):
+        return False
+    u = jax.ShapeDtypeStruct((1, gates), sequence.dtype)
+    clock = jax.eval_shape(drive.start, u)._replace(velocity=None)
+    coefficients = jax.eval_shape(lambda drive, clock: drive.coefficients(clock, u), drive, clock)
+    return all(leaf.shape[-1:] in ((), (1,)) for leaf in jax.tree.leaves(coefficients))
+
+
+def _from_zero(drive: Drive, sequence: Sequence) -> bool:
+    return sequence.fresh and type(drive) in (Momentum, Nesterov)
+
+
+def _drive_in_words(cell: RecurrentCell, sequence: Sequence, plan: Plan) -> str:
+    if not isinstance(cell, Cell) or type(cell.drive) is Identity:
+        return "no drive"
+    if plan.filter_inputs:
+        return f"the drive filters the input features ({sequence.shape[-1]}), in front of the projection"
+    return "the drive acts on the gates, behind the projection"
+
+
+def _why_not_cudnn(cell: RecurrentCell, sequence: Sequence, remat: str | int, *, asked: bool) -> str:
+    why = _why_not_a_cell(cell)
+    if not why and isinstance(cell, Cell):
+        if sequence.resets or sequence.lengths:
+            why = "cuDNN supports neither resets nor masked steps"
+        elif sequence.return_states:
+            why = "cuDNN does not return the states of every step"
+        elif sequence.batch == 0 if isinstance(sequence.batch, int) else False:
+            why = "the batch is empty"
+        elif remat != "auto":
+            why = "cuDNN decides what it stores for the backward pass, and remat must be 'auto'"
+        elif sequence.shape[0:1] == (0,):
+            why = "there are no steps"
+        else:
+            why = cudnn_support.why_not(cell.core, sequence.dtype, asked=asked)
+    return why
+
+
+def _why_not_fast(cell: RecurrentCell, prepared: Params, sequence: Sequence, recurrence: str) -> str:
+    """Why a strategy for cores that recur in this way cannot run the cell, or nothing."""
+    why = _why_not_a_cell(cell)
+    if why or not isinstance(cell, Cell):
+        return why
+    core, name = cell.core, type(cell.core).__name__
+    base, methods = _FAST[recurrence]
+    if core.recurrence != recurrence or not isinstance(core, base):
+        return f"its core, {name}, is not a {base.__name__}"
+    for method in methods:
+        if getattr(type(core), method) is not getattr(base, method):
+            return f"{name} has its own `{method}`"
+    if sequence.shape[0:1] == (0,):
+        return "there are no steps"
+    state = jax.eval_shape(lambda params: core.initial_state(params, (), sequence.dtype), prepared["core"])
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            return f"the state of {name} holds {leaf.dtype} at {jax.tree_util.keystr(path)}, and must be floating-point"
+    return ""
+
+
+_PREFERENCE: tuple[Strategy, ...] = ("cudnn", "chunked", "associative")
+_FAST: dict[str, tuple[type, tuple[str, ...]]] = {
+    "kernel": (KernelCore, ("step", "pre_activations", "advance")),
+    "linear": (LinearCore, ("step",)),
+}
+
+
+def _why_not_a_cell(cell: RecurrentCell) -> str:
+    """Why a cell has no fast path at all, or nothing: it must be a pytree, and step as a `Cell` does."""
+    if cell.why_stepwise or not isinstance(cell, Cell):
+        return cell.why_stepwise or f"{type(cell).__name__} is not a Cell, whose drive cannot see the hidden state"
+    for part, base, names in ((cell, Cell, ("advance", "project", "start")), (cell.drive, Drive, ("step", "advance"))):
+        for name in names:
+            if getattr(type(part), name) is not getattr(base, name):
+                return f"{type(part).__name__} has its own `{name}`"
+    parts: dict[str, Any] = {"drive": cell.drive, "core": cell.core}
+    for role, part in parts.items():
+        if not is_pytree(part):
+            return f"its {role}, {type(part).__name__}, must be a registered pytree (see pytree_dataclass)"
+    return ""
+
+
+def check_options(method: Any, remat: Any, dtype: Any) -> str | int:
+    """Refuse options that are not among the allowed ones; `remat` as it was given, an integer of any kind as an int."""
+    _checks.choice("method", method, METHODS)
+    if dtype is not None:
+        _checks.float_dtype("dtype", dtype)
+    return _checks.choice("remat", remat, ("auto", "none")) if isinstance(remat, str) else _checks.integer("remat", remat, low=1)

@@ -1,0 +1,77 @@
+"""The reference: a scan of the cell's step, in which padded steps change nothing and resets go back to a start."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from momentum_rnn_jax._masked import Masks, enter, leave, select
+from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
+
+
+class Problem(NamedTuple):
+    """What is run: a cell on prepared parameters and a sequence, with time first and every array in the dtype of computation.
+
+    `state` is what the caller gave, or None; `start` the initial state, to which resets go back; `noise` None or the per-step
+    randomness.
+    """
+
+    cell: RecurrentCell
+    prepared: Params
+    xs: Array
+    state: CellState | None
+    start: CellState
+    noise: Any
+    masks: Masks
+
+    @property
+    def first(self) -> CellState:
+        """The state before the first step."""
+        return self.start if self.state is None else self.state
+
+
+class Result(NamedTuple):
+    """The final state, the outputs of every step, and, where they are asked for, the states of every step."""
+
+    final: CellState
+    outputs: Array
+    states: CellState | None
+
+
+def run(problem: Problem, return_states: bool) -> Result:
+    """A scan of `cell.advance`."""
+    cell, prepared, masks = problem.cell, problem.prepared, problem.masks
+
+    def step(state: CellState, inputs: tuple[Array, Any]) -> tuple[CellState, Array]:
+        return cell.advance(prepared, state, *inputs)
+
+    return Result(*scan(step, problem.first, (problem.xs, problem.noise), problem.start, masks, return_states=return_states))
+
+
+def scan(
+    step: Callable[[Any, Any], tuple[Any, Array]],
+    state: Any,
+    inputs: Any,
+    start: Any,
+    masks: Masks,
+    *,
+    unroll: int = 1,
+    return_states: bool = False,
+) -> tuple[Any, Array, Any]:
+    """`jax.lax.scan(step, state, inputs)`, from `start` where `resets` say, with steps that are not `valid` left out.
+
+    Returns the final state, the outputs, zero at steps that are left out, and, if asked for, the states of every step.
+    """
+
+    def body(state: Any, step_inputs: tuple[Any, Masks]) -> tuple[Any, tuple[Array, Any]]:
+        inputs, masks = step_inputs
+        state = enter(state, start, masks)
+        new, y = step(state, inputs)
+        new = leave(new, state, masks)
+        y = y if masks.valid is None else select(masks.valid, y, jnp.zeros_like(y))
+        return new, (y, new if return_states else None)
+
+    state, (ys, states) = jax.lax.scan(body, state, (inputs, masks), unroll=unroll)
+    return state, ys, states
