@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from momentum_rnn_jax import _checks
 from momentum_rnn_jax.cell import Cell
 from momentum_rnn_jax.cores import GRU, LSTM, Core, Elman, Orthogonal
 from momentum_rnn_jax.drives import Adam, Drive, Identity, Momentum, Nesterov, RMSProp
@@ -28,7 +29,7 @@ def _constructor(name: str, core: Callable[..., Core], drive: Callable[..., Driv
     signature = inspect.Signature([hidden, *drive_arguments.values(), *core_arguments.values()], return_annotation=Cell)
 
     def construct(*args: Any, **kwargs: Any) -> Cell:
-        bound = bind(name, signature, args, kwargs)
+        bound = _checks.bind(name, signature, args, kwargs)
         bound.apply_defaults()
         given = bound.arguments
         return Cell(
@@ -61,14 +62,6 @@ def _constructor(name: str, core: Callable[..., Core], drive: Callable[..., Driv
     (5, 2, 8)
     """
     return construct
-
-
-def bind(name: str, signature: inspect.Signature, args: Any, kwargs: Any) -> inspect.BoundArguments:
-    """The arguments of a call of `name`; those that do not fit are refused with the signature."""
-    try:
-        return signature.bind(*args, **kwargs)
-    except TypeError as error:
-        raise TypeError(f"{name}: {error}; the signature is {name}{signature}.") from None
 
 
 def _first_line(cls: Callable[..., Any]) -> str:

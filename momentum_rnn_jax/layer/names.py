@@ -26,32 +26,34 @@ class NamedCell:
 
     def __init__(self, name: str, sizes: tuple[str, ...], generic: Callable[..., Any]):
         self.name, self.constructor, self.sizes = name, CONSTRUCTORS[name], sizes
-        own = [p for p in inspect.signature(self.constructor).parameters.values() if p.name != "hidden_features"]
-        others = [
-            p.replace(kind=p.KEYWORD_ONLY)
-            for p in inspect.signature(generic).parameters.values()
-            if p.name not in ("self", "core", "drive", *sizes)
-        ]
+        parameters = inspect.signature(self.constructor).parameters
+        self.own = {n: p for n, p in parameters.items() if n != "hidden_features"}
+        self.generic = {
+            n: p.replace(kind=p.KEYWORD_ONLY)
+            for n, p in inspect.signature(generic).parameters.items()
+            if n not in ("self", "cell", *sizes)
+        }
         positional = [inspect.Parameter(size, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=int) for size in sizes]
-        self.signature = inspect.Signature([*positional, *own, *others])
-        self.own, self.generic = tuple(p.name for p in own), tuple(p.name for p in others)
+        self.signature = inspect.Signature([*positional, *self.own.values(), *self.generic.values()])
 
-    def bind(self, args: Any, kwargs: Any) -> tuple[Cell, dict[str, Any], dict[str, Any]]:
-        """The functional cell, the sizes and the generic cell's options."""
-        given = named.bind(self.name, self.signature, args, kwargs).arguments
-        hidden = _checks.integer(self.sizes[-1], given[self.sizes[-1]], low=1)
-        cell = self.constructor(hidden, **{name: given[name] for name in self.own if name in given})
-        options = {name: given[name] for name in self.generic if name in given}
-        return cell, {name: given[name] for name in self.sizes}, options
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call, by name, less those that are left to their defaults."""
+        return _checks.bind(self.name, self.signature, args, kwargs).arguments
+
+    def make(self, given: dict[str, Any]) -> Cell:
+        """The functional cell of a call's arguments."""
+        hidden_features = _checks.integer(self.sizes[-1], given[self.sizes[-1]], low=1, high=_checks.INT32_MAX)
+        return self.constructor(hidden_features, **{name: given[name] for name in self.own if name in given})
 
     def describe(self, kind: str, sizes: str, example: str) -> str:
         """The docstring of a named cell."""
+        options = ", ".join(name for name in self.generic if name not in ("parent", "name"))
         return f"""`{self.constructor.__name__}` as {kind}.
 
     Args:
       {sizes}
       {", ".join(self.own) or "(nothing)"}: as in `momentum_rnn_jax.{self.constructor.__name__}`.
-      {", ".join(self.generic)}: as in `RecurrentCell`.
+      {options}: as in `RecurrentCell`.
 
     Raises:
       TypeError, ValueError: as there.
