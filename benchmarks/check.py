@@ -11,7 +11,7 @@ from benchmarks.jax_contestant import JaxContestant
 from benchmarks.peers import PEERS
 from benchmarks.problem import Problem
 from benchmarks.settings import Settings
-from momentum_rnn_jax.cudnn import on_cuda
+from momentum_rnn_jax.execution.cudnn_support import on_cuda
 
 # The largest difference in an array, relative to the array's largest entry. In float32, over thousands of steps.
 TOLERANCE = {"outputs": 5e-5, "gradients": 2e-4}

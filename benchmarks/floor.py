@@ -16,7 +16,6 @@ from benchmarks.problem import Shape
 from benchmarks.settings import Settings
 from benchmarks.suites import SHAPES
 from benchmarks.timing import interleaved
-from momentum_rnn_jax.plan import choose
 
 GATES = 4
 XLA_OPTIONS: dict[str, dict[str, str | bool]] = {"XLA's choice": {}, "Eigen": {"xla_cpu_experimental_ynn_fusion_type": ""}}
@@ -25,7 +24,9 @@ XLA_OPTIONS: dict[str, dict[str, str | bool]] = {"XLA's choice": {}, "Eigen": {"
 def products(shape: Shape) -> dict[str, tuple[Callable[[jax.Array, jax.Array], jax.Array], jax.Array, jax.Array]]:
     """What is timed: a function of two matrices, and the two."""
     B, T, F, H = shape
-    chunk = choose(momentum_rnn_jax.lstm(H), (T, B, F), jnp.float32, "auto").chunk
+    cell, xs = momentum_rnn_jax.lstm(H), jax.ShapeDtypeStruct((T, B, F), jnp.float32)
+    params = jax.eval_shape(lambda: cell.init(jax.random.key(0), F))
+    chunk = momentum_rnn_jax.resolve(cell, params, xs, method="chunked").plan.chunk or T
     random = jax.random.split(jax.random.key(0), 4)
     U = jax.random.normal(random[0], (H, GATES * H)) / H
     h, dz = jax.random.normal(random[1], (B, H)), jax.random.normal(random[2], (B, GATES * H))

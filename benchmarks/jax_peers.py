@@ -116,7 +116,7 @@ def _with_one_bias(input_kernel: Any, core_kernel: Any, bias: Any) -> dict[str, 
 
 
 def _our_module(problem: Problem) -> mnnx.RecurrentCell:
-    module = mnnx.RecurrentCell(problem.cell.core, problem.cell.drive, problem.shape.features, rngs=nnx.Rngs(0))
+    module = mnnx.RecurrentCell(problem.cell, problem.shape.features, rngs=nnx.Rngs(0))
     for part, arrays in problem.params.items():
         for name, array in arrays.items():
             getattr(getattr(module, part), name)[...] = jnp.asarray(array)

@@ -8,7 +8,7 @@ from benchmarks.contestant import Contestant
 from benchmarks.jax_contestant import JaxContestant, JaxModel
 from benchmarks.problem import Problem
 from benchmarks.settings import Settings, on_gpu, torch_installed
-from momentum_rnn_jax.cudnn import on_cuda
+from momentum_rnn_jax.execution.cudnn_support import on_cuda
 
 
 class Peer(NamedTuple):

@@ -1,15 +1,39 @@
 """Momentum recurrent networks in JAX: `x → W → drive → core → h`."""
 
 from momentum_rnn_jax import interop, named, orthogonal
-from momentum_rnn_jax._pytree import pytree_dataclass
+from momentum_rnn_jax._pytree import hyperparameter, pytree_dataclass, static
 from momentum_rnn_jax.cell import Cell, CellState, RecurrentCell
-from momentum_rnn_jax.cores import GRU, LSTM, Core, Elman, HiddenState, KernelCore, LSTMState, Orthogonal
+from momentum_rnn_jax.cores import (
+    GRU,
+    LSTM,
+    Core,
+    Elman,
+    HiddenState,
+    KernelCore,
+    LayerNorm,
+    LayerNormLSTM,
+    Leaky,
+    LeakyState,
+    LinearCore,
+    LSTMState,
+    MinGRU,
+    MinLSTM,
+    Normalization,
+    Orthogonal,
+    RecurrentDropout,
+    RecurrentDropoutState,
+    Wrapper,
+    WrapperNoise,
+    Zoneout,
+)
 from momentum_rnn_jax.drives import (
     Adam,
     AdamState,
+    Chain,
     Drive,
     Identity,
     IdentityState,
+    LinearDrive,
     Momentum,
     MomentumState,
     Nesterov,
@@ -19,49 +43,72 @@ from momentum_rnn_jax.drives import (
     RMSPropState,
     align,
 )
-from momentum_rnn_jax.interop import from_flax, from_released, from_torch, from_torch_lstm, to_torch_lstm
+from momentum_rnn_jax.execution.resolve import Execution
+from momentum_rnn_jax.interop import from_flax, from_released, from_torch, from_torch_layers, from_torch_lstm, to_torch_lstm
 from momentum_rnn_jax.named import *
 from momentum_rnn_jax.orthogonal import rebase
 from momentum_rnn_jax.released_nesterov import ReleasedNesterovLSTM
-from momentum_rnn_jax.unroll import explain, unroll
+from momentum_rnn_jax.stack import Stack
+from momentum_rnn_jax.unroll import explain, resolve, unroll
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "GRU",
-    "LSTM",
     "Adam",
     "AdamState",
     "Cell",
     "CellState",
+    "Chain",
     "Core",
     "Drive",
     "Elman",
+    "Execution",
+    "GRU",
     "HiddenState",
     "Identity",
     "IdentityState",
     "KernelCore",
+    "LSTM",
     "LSTMState",
+    "LayerNorm",
+    "LayerNormLSTM",
+    "Leaky",
+    "LeakyState",
+    "LinearCore",
+    "LinearDrive",
+    "MinGRU",
+    "MinLSTM",
     "Momentum",
     "MomentumState",
     "Nesterov",
     "NesterovState",
+    "Normalization",
     "OptaxDrive",
     "Orthogonal",
     "RMSProp",
     "RMSPropState",
     "RecurrentCell",
+    "RecurrentDropout",
+    "RecurrentDropoutState",
     "ReleasedNesterovLSTM",
+    "Stack",
+    "Wrapper",
+    "WrapperNoise",
+    "Zoneout",
     "align",
     "explain",
     "from_flax",
     "from_released",
     "from_torch",
+    "from_torch_layers",
     "from_torch_lstm",
+    "hyperparameter",
     "interop",
     "orthogonal",
     "pytree_dataclass",
     "rebase",
+    "resolve",
+    "static",
     "to_torch_lstm",
     "unroll",
     *named.__all__,

@@ -46,7 +46,7 @@ class Run(NamedTuple):
     """A cell, prepared parameters, inputs (T, F), the states s_0 … s_{T-1} before each step, stacked, and the last, s_T."""
 
     cell: Any
-    ready: Params
+    prepared: Params
     xs: Array
     before: CellState
     last: CellState
@@ -54,13 +54,13 @@ class Run(NamedTuple):
     @classmethod
     def over(cls, cell: RecurrentCell, params: Params, xs: Array, state: CellState | None) -> "Run":
         """Run the cell over arguments from `checked`."""
-        ready = cell.prepare(params)
+        prepared = cell.prepare(params)
 
         def step(state: CellState, x: Array) -> tuple[CellState, CellState]:
-            return cell.advance(ready, state, x)[0], state
+            return cell.advance(prepared, state, x)[0], state
 
-        last, before = jax.lax.scan(step, cell.start(ready, ()) if state is None else state, xs)
-        return cls(cell, ready, xs, before, last)
+        last, before = jax.lax.scan(step, cell.start(prepared, ()) if state is None else state, xs)
+        return cls(cell, prepared, xs, before, last)
 
     @property
     def steps(self) -> tuple[CellState, Array]:
@@ -79,7 +79,7 @@ class Run(NamedTuple):
     def step(self, wrt: str, before: CellState) -> tuple[Array, Callable[[Array, Array], Array]]:
         """`(z, F)`: the coordinates z of s_{t-1}, and `F(z, x_t)`, those of s_t, with the rest of s_{t-1} held."""
         z, put = coordinates(before, wrt)
-        return z, lambda z, x: coordinates(self.cell.advance(self.ready, put(z), x)[0], wrt)[0]
+        return z, lambda z, x: coordinates(self.cell.advance(self.prepared, put(z), x)[0], wrt)[0]
 
     def pull_back(self, wrt: str, rows: Blocks, step: tuple[CellState, Array]) -> tuple[Blocks, Scaled]:
         """`(P ∂s_t/∂s_{t-1}, P ∂s_t/∂x_t)` for a matrix P, whose rows go back through step t by reverse mode.
@@ -149,8 +149,8 @@ def start_like(cell: RecurrentCell, params: Params) -> CellState:
 
 def check_span(start: Any, stop: Any, steps: int) -> tuple[int, int]:
     """`0 <= start <= stop <= steps`, where None for `stop` is the end."""
-    start = _checks.integer("start", start, low=0)
-    stop = steps if stop is None else _checks.integer("stop", stop, low=0)
+    start = _checks.integer("start", start, low=0, high=steps)
+    stop = steps if stop is None else _checks.integer("stop", stop, low=0, high=steps)
     if not start <= stop <= steps:
         raise ValueError(f"start and stop must be 0 <= start <= stop <= {steps}, the steps of xs; got {start} and {stop}.")
     return start, stop

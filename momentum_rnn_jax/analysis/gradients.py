@@ -20,10 +20,10 @@ def gradient_norms(
     """`‖∂L/∂h_t‖`, and the same for c_t, v_t and whatever else the state has, for t = 0 … T: backpropagation through time.
 
     `∂L/∂h_t` is the derivative with respect to a perturbation added to h_t alone, in what the loss reads and in what goes on to
-    the next step. `∂L/∂c_t` and `∂L/∂v_t` are likewise those of s_t's other entries, with h_t held. One backward pass gives all.
+    the next step. `∂L/∂c_t` and `∂L/∂v_t` are those of s_t's other entries, with h_t held. One backward pass gives all.
 
     These are the numbers that training sees: a gradient too small for the dtype (1e-38 in float32) is zero here too.
-    `jacobian_log_norms` goes on below that.
+    `jacobian_log_norms` continues below that.
 
     Args:
       loss_fn: from hs, the outputs (h_1, …, h_T) of shape (T, H), to one number. It may close over whatever it needs.
@@ -34,8 +34,8 @@ def gradient_norms(
       s_t, where s_0 is the initial state. A drive's entry with the name of one of the core's is "drive.NAME".
 
     Raises:
-      TypeError, ValueError: as `step_jacobians`; `loss_fn` is no function, does not return one number, or has a gradient with NaN
-        or infinity in it.
+      TypeError, ValueError: as `step_jacobians`; `loss_fn` is not a function, does not return one number, or has a gradient
+        with NaN or infinity in it.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> from momentum_rnn_jax import analysis
@@ -47,8 +47,7 @@ def gradient_norms(
     >>> round(float(norms["h"][20]) ** 2, 3)  # the gradient of a sum of eight
     8.0
     """
-    if not callable(loss_fn):
-        raise TypeError(f"loss_fn must be a function of the outputs hs, got {loss_fn!r}.")
+    _checks.function("loss_fn", loss_fn, of="the outputs hs")
     arguments = checked(cell, params, xs, state)
     hs = _outputs(*arguments)
     loss = jax.eval_shape(loss_fn, hs)

@@ -37,7 +37,7 @@ def lyapunov_spectrum(
 
     The full map of a `Cell` is block triangular, so a frame that starts with the core's coordinates remains so: the full spectrum
     is exactly the core's together with the drive's, at any N. Momentum adds log μ, once for each gate of each unit, and changes
-    none of the others. With `frame=None` the two blocks are worked out one by one, and the drives `Momentum`, `Nesterov`, `Adam`
+    none of the others. With `frame=None` the two blocks are computed separately, and the drives `Momentum`, `Nesterov`, `Adam`
     and `RMSProp`, whose Jacobians are diagonal, without a decomposition.
 
     Args:
@@ -72,7 +72,7 @@ def lyapunov_spectrum(
         check_finite("frame", frame)
         if not isinstance(frame, jax.core.Tracer) and (rank := np.linalg.matrix_rank(frame)) < n:
             raise ValueError(f"frame must have {n} independent columns, got a matrix of rank {rank}.")
-    warmup = _checks.integer("warmup", warmup, low=0)
+    warmup = _checks.integer("warmup", warmup, low=0, high=_checks.INT32_MAX)
     if warmup >= xs.shape[0]:
         raise ValueError(f"warmup must be less than the {xs.shape[0]} steps of xs, got {warmup}.")
     return _spectrum(cell, params, xs, state, wrt, frame, warmup)

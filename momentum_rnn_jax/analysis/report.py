@@ -41,7 +41,7 @@ class GradientFlow:
     theorem_product: TheoremProduct | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested dicts and lists of numbers, as JSON knows them: None in the place of NaN and infinity."""
+        """Nested dicts and lists of numbers, as JSON knows them: None instead of NaN and infinity."""
         named = {**vars(self), "theorem_product": self.theorem_product and self.theorem_product._asdict()}
         return {name: _plain(value) for name, value in named.items()}
 

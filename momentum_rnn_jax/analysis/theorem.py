@@ -84,9 +84,9 @@ def theorem_product(
 def why_not(cell: RecurrentCell) -> str:
     """What keeps the theorem from speaking about a cell; nothing if it does."""
     if type(cell) is not Cell or type(cell.drive) is not Momentum:  # a subclass may do anything
-        return f"got the drive {getattr(cell, 'drive', cell)!r}"
+        return f"got the drive {type(getattr(cell, 'drive', cell)).__name__}"
     if not isinstance(cell.core, SimpleCore) or type(cell.core) not in (Elman, Orthogonal):
-        return f"got the core {cell.core!r}"
+        return f"got the core {type(cell.core).__name__}"
     if cell.core.activation not in INVERTIBLE:
         return f"got the activation {cell.core.activation!r}, where {', '.join(map(repr, INVERTIBLE))} have an inverse"
     return ""
@@ -96,10 +96,10 @@ def why_not(cell: RecurrentCell) -> str:
 def _products(cell: Any, params: Params, xs: Array, state: CellState | None, norm: str) -> TheoremProduct:
     run = Run.over(cell, params, xs, state)
     velocities = jnp.append(run.before.drive.velocity[1:], run.last.drive.velocity[jnp.newaxis], axis=0)
-    zs = affine(run.ready["core"], run.before.core.h) + velocities
+    zs = affine(run.prepared["core"], run.before.core.h) + velocities
     Ds = jax.vmap(jax.vmap(jax.grad(activations.ELEMENTWISE[cell.core.activation])))(zs)
     mu = jnp.broadcast_to(align("mu", cell.drive.mu, zs[0]), zs[0].shape)
-    U, n = run.ready["core"]["kernel"].T, zs.shape[-1]
+    U, n = run.prepared["core"]["kernel"].T, zs.shape[-1]
 
     def plain(D: Array, earlier_D: Array) -> Array:
         return D[:, jnp.newaxis] * U
