@@ -1,7 +1,10 @@
 """Strict JAX for every test: no silent rank or dtype promotion. Warnings are errors (setup.cfg)."""
 
+import ctypes
 import os
 import pathlib
+import re
+import sys
 
 # Programs that run for a moment need no optimising: most of the time goes into compiling them. `XLA_FLAGS= make test` does it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -13,13 +16,28 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
-@pytest.fixture(autouse=True, scope="module")
+LARGE = 800_000  # kB
+
+
+@pytest.fixture(autouse=True)
 def not_too_many_programs():
-    """Compiled programs take memory maps, of which Linux allows a process 65530; beyond, it crashes."""
+    """Clears JAX's caches where a process has grown.
+
+    Compiled programs take memory, and memory maps, of which Linux allows a process 65530; beyond, it crashes.
+    """
     yield
-    maps = pathlib.Path("/proc/self/maps")
-    if maps.exists() and len(maps.read_bytes().splitlines()) > 20_000:
+    status, maps = pathlib.Path("/proc/self/status"), pathlib.Path("/proc/self/maps")
+    if not status.exists():
+        return
+    (resident,) = re.findall(r"VmRSS:\s+(\d+) kB", status.read_text())
+    if int(resident) > CLEARED["resident"] + LARGE or len(maps.read_bytes().splitlines()) > 20_000:
         jax.clear_caches()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).malloc_trim(0)
+        (CLEARED["resident"],) = map(int, re.findall(r"VmRSS:\s+(\d+) kB", status.read_text()))
+
+
+CLEARED = {"resident": 0}  # what was left after caches were cleared
 
 
 @pytest.fixture

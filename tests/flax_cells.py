@@ -14,7 +14,7 @@ from tests.registry import split_floats
 
 F, H, T = 3, 4, 6
 TOLERANCE = 2e-5  # float32, sums in another order
-NAMES = [name for name in vars(mnnx) if name.endswith("Cell") and name not in ("Cell", "RecurrentCell")]
+NAMES = mnnx.named.__all__
 
 
 def make(name, seed=0, **options):

@@ -1,11 +1,14 @@
 """Every drive and every core, with the settings the laws are run on. A new one is added here once."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 import momentum_rnn_jax as mr
+from tests.new_cores import NEW_CORES
 
 TIME, BATCH, FEATURES, HIDDEN = 7, 3, 4, 5
 
@@ -16,15 +19,19 @@ DRIVES = {
     "rmsprop": mr.RMSProp(step_size=0.7, beta=0.9, eps=0.1),
     "nesterov": mr.Nesterov(step_size=0.7),
     "scheduled_restart": mr.Nesterov(step_size=0.7, restart=3),
+    "chain": mr.Chain(mr.Momentum(mu=0.3, step_size=0.7), mr.RMSProp(step_size=0.7, beta=0.9, eps=0.1)),
     "optax_clipped_adam": mr.OptaxDrive(optax.chain(optax.scale_by_adam(b1=0.5, b2=0.9), optax.clip_by_global_norm(1.0))),
 }
-CORES = {
+COMMON_CORES = {
     "elman": mr.Elman(HIDDEN),
     "lstm": mr.LSTM(HIDDEN),
     "gru": mr.GRU(HIDDEN),
     "orthogonal": mr.Orthogonal(HIDDEN, mapping="cayley"),  # its maps have tests of their own; this one compiles quickly
 }
-CELLS = {f"{drive}-{core}": mr.Cell(CORES[core], DRIVES[drive]) for drive in DRIVES for core in CORES}
+CORES = COMMON_CORES | NEW_CORES
+# Every common core behind every drive; each other core behind one, and each drive in front of one of them.
+CELLS = {f"{drive}-{core}": mr.Cell(CORES[core], DRIVES[drive]) for drive in DRIVES for core in COMMON_CORES}
+CELLS |= {f"{drive}-{core}": mr.Cell(CORES[core], DRIVES[drive]) for drive, core in zip(itertools.cycle(DRIVES), NEW_CORES)}
 CELLS |= {"released_nesterov": mr.ReleasedNesterovLSTM(mr.LSTM(HIDDEN), step_size=0.7, restart=3)}
 
 
@@ -46,7 +53,7 @@ def problem(cell, dtype=float, time=TIME, batch=(BATCH,)):
     params = jax.tree.map(param, jax.eval_shape(lambda: cell.init(jax.random.key(0), FEATURES, dtype)))
     state = jax.tree.map(state_entry, jax.eval_shape(lambda: cell.initial_state(params, batch)))
     xs = jnp.asarray(random.normal(size=(time, *batch, FEATURES)), dtype)
-    weights = jnp.asarray(random.normal(size=(time, *batch, cell.core.hidden_features)), dtype)
+    weights = jnp.asarray(random.normal(size=(time, *batch, cell.core.output_features)), dtype)
     return params, xs, state, weights
 
 

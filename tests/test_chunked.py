@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import cudnn, plan
+from momentum_rnn_jax.execution import cudnn_support
+from momentum_rnn_jax.execution import resolve as plan
 from tests.registry import CELLS, assert_close, problem
 
 CELL_NAMES = ["momentum-lstm", "adam-gru", "scheduled_restart-orthogonal"]
@@ -174,15 +175,15 @@ def subclasses():
 
     @mr.pytree_dataclass
     class Zoneout(mr.LSTM):
-        def step(self, ready, state, d):
-            new, h = super().step(ready, state, d)
+        def step(self, prepared, state, d, noise=None):
+            new, h = super().step(prepared, state, d, noise)
             return new._replace(h=0.5 * (state.h + h)), 0.5 * (state.h + h)
 
     @mr.pytree_dataclass
     class Leaky(mr.Elman):
         slope: float = 0.1
 
-        def update(self, ready, state, *pre):
+        def update(self, params, state, *pre):
             return mr.HiddenState(jnp.where(pre[0] > 0, pre[0], self.slope * pre[0]))
 
     @mr.pytree_dataclass
@@ -199,10 +200,10 @@ def subclasses():
         "drive": (mr.Cell(mr.LSTM(4), Clipped()), "chunked: "),
         "nonlinear drive": (mr.Cell(mr.LSTM(4), Largest(eps=0.1)), "chunked: "),
         "stateless drive": (mr.Cell(mr.LSTM(4), Halved()), "chunked: 1 x 6 steps; the drive acts on the gates"),
-        "core": (mr.Cell(Zoneout(4), mr.Momentum()), "stepwise: Zoneout has a `step` of its own."),
-        "core with a leaf": (mr.Cell(Leaky(4), mr.Momentum()), "stepwise: its core, Leaky, is no pytree without leaves"),
-        "start": (Started(mr.LSTM(4), mr.Momentum()), "stepwise: Started has a `start` of its own."),
-        "cell": (Doubled(mr.LSTM(4), mr.Momentum()), "stepwise: Doubled has a `project` of its own."),
+        "core": (mr.Cell(Zoneout(4), mr.Momentum()), "stepwise: Zoneout has its own `step`."),
+        "core with a leaf": (mr.Cell(Leaky(4), mr.Momentum()), "chunked: 1 x 6 steps; the drive acts on the gates"),
+        "start": (Started(mr.LSTM(4), mr.Momentum()), "stepwise: Started has its own `start`."),
+        "cell": (Doubled(mr.LSTM(4), mr.Momentum()), "stepwise: Doubled has its own `project`."),
     }
 
 
@@ -228,21 +229,21 @@ def test_memory_grows_with_what_is_kept():
 
 
 def test_explain_says_what_is_done(monkeypatch):
-    monkeypatch.setattr(cudnn, "on_cuda", lambda: False)
+    monkeypatch.setattr(cudnn_support, "on_cuda", lambda: False)
 
     def says(cell, time=784, batch=128, features=1, **options):
         params = jax.eval_shape(lambda: cell.init(jax.random.key(0), features))
         return mr.explain(cell, params, jax.ShapeDtypeStruct((time, batch, features), jnp.float32), **options)
 
     assert says(mr.momentum_lstm(128)).startswith(
-        "chunked: 49 x 16 steps; the drive acts on the input features (1), in front of the projection, which is part of"
+        "chunked: 49 x 16 steps; the drive filters the input features (1), in front of the projection, merged with every"
     )
-    assert "the drive acts on the gates, behind the projection; the backward pass gets the states of every step and" in says(
+    assert "the drive acts on the gates, behind the projection; the backward pass stores the states of every step and" in says(
         mr.adam_lstm(128)
     )
-    assert "gets the states and pre-activations of every step" in says(mr.lstm(128), time=10)
+    assert "stores the states and pre-activations of every step" in says(mr.lstm(128), time=10)
     assert "7 x 100 steps and 84" in says(mr.lstm(128), remat=100) == says(mr.lstm(128), remat=np.int64(100))
-    assert says(mr.lstm(128), method="stepwise") == "stepwise: that is the method asked for."
+    assert says(mr.lstm(128), method="stepwise") == "stepwise: the method asked for."
     assert says(mr.lstm(128), time=0) == "stepwise: there are no steps."
     assert "contains the hidden state" in says(mr.ReleasedNesterovLSTM(mr.LSTM(4)))
 
@@ -281,7 +282,7 @@ def test_a_core_of_another_kind_runs_stepwise():
 
     c = mr.Cell(Echo(), mr.Momentum())
     params, xs = c.init(jax.random.key(0), 2), jnp.ones((4, 1, 2))
-    assert mr.explain(c, params, xs) == "stepwise: its core, Echo, is no KernelCore."
+    assert mr.explain(c, params, xs) == "stepwise: its core, Echo, must be a registered pytree (see pytree_dataclass)."
     assert mr.unroll(c, params, xs)[1].shape == (4, 1, 3)
-    with pytest.raises(ValueError, match=r"method must be 'stepwise' or 'auto' for this cell: its core, Echo, is no KernelCore"):
+    with pytest.raises(ValueError, match="method must not be 'chunked' here: its core, Echo, must be a registered pytree"):
         mr.unroll(c, params, xs, method="chunked")

@@ -203,7 +203,7 @@ class TestOrthogonal:
         with pytest.raises(ValueError, match=r"params must have the entries \['A', 'base'\]; it lacks"):
             mr.rebase(mr.LSTM(3).init(jax.random.key(0)), "expm")
         stacked = jax.vmap(mr.Orthogonal(3).init)(jax.random.split(jax.random.key(0), 3))
-        with pytest.raises(ValueError, match=r"params\['A'\] must have shape \(3, 3\), got \(3, 3, 3\)"):
+        with pytest.raises(ValueError, match=r"params\['A'\] must have shape \(H, H\), got \(3, 3, 3\); use jax.vmap"):
             mr.rebase(stacked, "expm")
         with pytest.raises(ValueError, match=r"params\['A'\] must have shape \(4, 4\), got \(3, 3\)"):
             mr.Orthogonal(4).rebase(mr.Orthogonal(3).init(jax.random.key(0)))

@@ -11,7 +11,7 @@ from jax.interpreters import mlir
 from jax.sharding import PartitionSpec
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import cudnn
+from momentum_rnn_jax.execution import cudnn, cudnn_support
 from tests.registry import CELLS, assert_close, problem
 
 CELL_NAMES = ["identity-lstm", "momentum-lstm", "adam-lstm", "stateless"]
@@ -44,7 +44,7 @@ def imitated(monkeypatch):
     for primitive, function in ((rnn.rnn_fwd_p, forward), (rnn.rnn_bwd_p, backward)):
         mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=True), platform="cpu")
     here = lambda *args, cuda, default: jax.lax.platform_dependent(*args, cpu=cuda, default=default)  # noqa: E731
-    monkeypatch.setattr(cudnn, "on_cuda", lambda: True)
+    monkeypatch.setattr(cudnn_support, "on_cuda", lambda: True)
     monkeypatch.setattr(cudnn, "_by_platform", here)
     jax.clear_caches()  # of what was traced with the functions above, or without
     yield
@@ -117,9 +117,10 @@ def test_under_vmap_the_chunks_run(imitated):
 @ONE_DEVICE
 def test_auto_takes_it_where_it_can(imitated):
     cell, params, xs = small("momentum-lstm")
-    explained = {method: mr.explain(cell, params, xs, method) for method in ("auto", "cudnn", "chunked")}
-    assert explained["auto"].endswith("the drive; with seq_lengths or resets, chunked.")
-    assert explained["cudnn"] == "cudnn: NVIDIA's LSTM behind the projection and the drive."
+    explained = {method: mr.explain(cell, params, xs, method=method) for method in ("auto", "cudnn", "chunked")}
+    assert explained["auto"] == explained["cudnn"]
+    assert explained["cudnn"].startswith("cudnn: NVIDIA's LSTM behind the projection and the drive; the drive filters the input")
+    assert mr.explain(cell, params, xs, seq_lengths=jnp.array([2, 3, 1])).startswith("chunked: ")
     assert explained["chunked"].startswith("chunked: ")
     assert calls(lambda: mr.unroll(cell, params, xs)) == (True, False)
     gru = mr.momentum_gru(5)
@@ -145,9 +146,9 @@ def test_inside_shard_map_the_chunks_run(imitated):
 @pytest.mark.parametrize(
     ("cell", "options", "message"),
     [
-        (mr.momentum_gru(4), {}, "its core is GRU, cuDNN has the LSTM"),
-        (mr.lstm(4), {"dtype": jnp.bfloat16}, "it computes in bfloat16, cuDNN's LSTM in float32"),
-        (mr.lstm(4), {"seq_lengths": jnp.array([1, 2])}, "cuDNN knows neither resets nor how to stand still in padding"),
+        (mr.momentum_gru(4), {}, "its core is GRU, and cuDNN has the LSTM"),
+        (mr.lstm(4), {"dtype": jnp.bfloat16}, "it computes in bfloat16, and cuDNN's LSTM in float32"),
+        (mr.lstm(4), {"seq_lengths": jnp.array([1, 2])}, "cuDNN supports neither resets nor masked steps"),
         (mr.lstm(4), {"remat": 2}, "remat must be 'auto'"),
         (mr.ReleasedNesterovLSTM(mr.LSTM(4)), {}, "contains the hidden state"),
     ],
@@ -160,9 +161,9 @@ def test_refusals(imitated, cell, options, message):
 
 def test_other_reasons(imitated):
     params, xs = mr.lstm(4).init(jax.random.key(0), 3), jnp.ones((5, 0, 3))
-    with pytest.raises(ValueError, match="nobody is in the batch"):
+    with pytest.raises(ValueError, match="the batch is empty"):
         mr.unroll(mr.lstm(4), params, xs, method="cudnn")
-    for precision in cudnn.PRECISIONS:
+    for precision in cudnn_support.PRECISIONS:
         with jax.default_matmul_precision(precision):
             mr.unroll(mr.lstm(4), params, jnp.ones((5, 2, 3)), method="cudnn")
     with jax.default_matmul_precision("bfloat16"), pytest.raises(ValueError, match="jax_default_matmul_precision is 'bfloat16'"):
@@ -177,9 +178,9 @@ class Device:
 def test_cuda_is_known_by_the_platform(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     monkeypatch.setattr(jax, "devices", lambda: [Device])
-    assert cudnn.on_cuda()
+    assert cudnn_support.on_cuda()
     monkeypatch.setattr(Device.client, "platform_version", "PJRT C API\nrocm 70000")
-    assert not cudnn.on_cuda()
+    assert not cudnn_support.on_cuda()
 
 
 @pytest.mark.skipif(jax.default_backend() == "gpu", reason="says what is refused without a GPU")

@@ -26,8 +26,8 @@ def test_every_named_cell_is_there_in_both():
     assert set(NAMES) == set(expected)
     for name, function in expected.items():
         cell, (held, _) = getattr(named, function)(H), jax.eval_shape(lambda name=name: make(name).functional())
-        assert held.core == make_linen(name).core == cell.core
-        assert type(held.drive) is type(make_linen(name).drive) is type(cell.drive)
+        assert held.core == make_linen(name).cell.core == cell.core
+        assert type(held.drive) is type(make_linen(name).cell.drive) is type(cell.drive)
 
 
 def in_both_directions(name, **options):
@@ -237,6 +237,16 @@ PACKING = {
     "Bidirectional": lambda: mnnx.Bidirectional(mnnx.RNN(RESETTING()), mnnx.RNN(RESETTING(1))),
     "RNN in Linen": lambda: mlinen.RNN(make_linen("NesterovLSTMCell", restart=2)),
     "RNN in Linen, reverse": lambda: mlinen.RNN(make_linen("NesterovLSTMCell", restart=2), reverse=True, keep_order=True),
+    "Bidirectional in Linen": lambda: mlinen.Bidirectional(
+        *(mlinen.RNN(make_linen("NesterovLSTMCell", restart=2)) for _ in "fb")
+    ),
+    "Stack in Linen": lambda: mlinen.Stack(
+        [
+            mlinen.RNN(make_linen("MomentumLSTMCell"), reverse=True),
+            mlinen.Bidirectional(*(mlinen.RNN(make_linen("GRUCell")) for _ in "fb")),
+            mlinen.RNN(make_linen("AdamRNNCell")),
+        ]
+    ),
     "Stack": lambda: mnnx.Stack(
         [
             mnnx.RNN(make("MomentumLSTMCell"), reverse=True),
@@ -250,8 +260,8 @@ PACKING = {
 @pytest.mark.parametrize("kind", PACKING)
 def test_packed_episodes_are_those_run_one_by_one(kind):
     layer = PACKING[kind]()
-    params = params_of(mnnx.RNN(RESETTING()) if "Linen" in kind else layer)
     xs, lengths = inputs(2, 8, F), jnp.array([8, 7])
+    params = random_like(jax.eval_shape(layer.init, jax.random.key(0), xs)["params"]) if "Linen" in kind else params_of(layer)
     resets = jnp.zeros((2, 8), bool).at[0, 3].set(True).at[1, 5].set(True)
     episodes = [(0, 0, 3), (0, 3, 8), (1, 0, 5), (1, 5, 7)]
 

@@ -1,3 +1,4 @@
+import json
 import pathlib
 import sys
 
@@ -5,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 from safetensors.numpy import save_file
 
 import momentum_rnn_jax as mr
@@ -63,7 +63,7 @@ def test_refuses_what_is_no_single_torch_lstm(record):
         mr.from_torch_lstm(arrays, "momentum")
     with pytest.raises(ValueError, match=r"params\['core'\]\['kernel'\] must have shape \(H, 4H\), so at least 2 axes"):
         mr.to_torch_lstm(jax.tree.map(jnp.sum, problem(mr.lstm(5))[0]))
-    with pytest.raises(ValueError, match=r"params\['core'\]\['bias'\] must have shape \(20,\), got \(15,\)"):
+    with pytest.raises(ValueError, match=r"params\['(input|core)'\]\['bias'\] must have shape \(20,\), got \(15,\)"):
         mr.to_torch_lstm(problem(mr.gru(5))[0])
     with pytest.raises(ValueError, match=r"params\['input'\] must have the entries \['bias', 'kernel'\]"):
         mr.to_torch_lstm(problem(mr.dtriv(5))[0])
@@ -82,19 +82,28 @@ def run_layers(layers, x):
     return x, jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
 
-@pytest.mark.parametrize(("name", "core"), [("lstm", mr.LSTM(4)), ("gru", mr.GRU(4))])
-def test_from_torch_computes_what_two_layers_in_two_directions_computed(float64, name, core):
+@pytest.mark.parametrize(
+    ("name", "core", "nonlinearity"),
+    [
+        ("lstm", mr.LSTM(4), None),
+        ("lstm_projection", mr.LSTM(4, projection_features=2), None),
+        ("gru", mr.GRU(4), None),
+        ("rnn_tanh", mr.Elman(4, "tanh"), "tanh"),
+        ("rnn_relu", mr.Elman(4, "relu"), "relu"),
+    ],
+)
+def test_from_torch_layers_computes_what_two_layers_in_two_directions_computed(float64, name, core, nonlinearity):
     record = load(f"nn_{name}_2_layers_bidirectional")
 
     @jax.jit
     def run(arrays, x):
         def loss(arrays, x):
-            hidden, states = run_layers(mr.from_torch(arrays), x)
+            hidden, states = run_layers(mr.from_torch_layers(arrays, nonlinearity=nonlinearity), x)
             return jnp.sum(hidden * record["loss_weights"]), (hidden, states)
 
         return jax.value_and_grad(loss, (0, 1), has_aux=True)(arrays, x)
 
-    layers = mr.from_torch(weights(record))
+    layers = mr.from_torch_layers(weights(record), nonlinearity=nonlinearity)
     assert [[cell for cell, _ in layer] for layer in layers] == 2 * [2 * [mr.Cell(core)]]
     (value, (hidden, states)), (grads, grad_x) = run(weights(record), record["x"])
     assert_close(value, record["loss"], 1e-12)
@@ -103,29 +112,44 @@ def test_from_torch_computes_what_two_layers_in_two_directions_computed(float64,
     for field, final in states._asdict().items():
         assert_close(final, record[f"final/{field}"], 1e-12)
     assert_close(grad_x, record["grad/x"], 1e-12)
-    assert len(grads) == 16
+    assert len(grads) == (20 if name == "lstm_projection" else 16)
     for key, gradient in grads.items():
         assert_close(gradient, record[f"grad/{key}"], 1e-12)
 
 
-def test_from_torch_of_one_layer_is_from_torch_lstm(record):
+def test_one_layer_is_one_pair(record):
     drive = mr.Momentum(0.6, 0.5)
-    assert_close(mr.from_torch(weights(record), drive), ((mr.from_torch_lstm(weights(record), drive),),), 0)
+    pair = mr.from_torch(weights(record), drive)
+    assert_close(pair, mr.from_torch_lstm(weights(record), drive), 0)
+    assert_close(((pair,),), mr.from_torch_layers(weights(record), drive), 0)
+
+
+def test_from_torch_refuses_several_layers_or_directions():
+    arrays = weights(load("nn_lstm_2_layers_bidirectional"))
+    below = {name: array for name, array in arrays.items() if "_l0" in name}
+    forward = {name: array[:, :4] for name, array in arrays.items() if not name.endswith("_reverse") and array.ndim == 2}
+    for several, got in [
+        (arrays, "2 layers in 2 directions"),
+        (below, "1 layer in 2 directions"),
+        (forward, "2 layers in 1 direction;"),
+    ]:
+        with pytest.raises(ValueError, match=got):
+            mr.from_torch(several)
 
 
 def test_from_torch_without_biases_has_zero_biases():
     arrays = weights(load("nn_gru_2_layers_bidirectional"))
     zeros = {name: np.zeros_like(array) if name.startswith("bias") else array for name, array in arrays.items()}
     without = {name: array for name, array in arrays.items() if not name.startswith("bias")}
-    assert_close(mr.from_torch(without), mr.from_torch(zeros), 0)
+    assert_close(mr.from_torch_layers(without), mr.from_torch_layers(zeros), 0)
 
 
 def test_from_torch_strips_a_prefix_and_leaves_the_rest_of_the_model_alone():
     arrays = weights(load("nn_lstm_2_layers_bidirectional"))
     model = {f"rnn.{name}": array for name, array in arrays.items()} | {"head.weight": np.ones((2, 8)), "steps": np.array(3)}
-    assert_close(mr.from_torch(model, prefix="rnn."), mr.from_torch(arrays), 0)
+    assert_close(mr.from_torch_layers(model, prefix="rnn."), mr.from_torch_layers(arrays), 0)
     with pytest.raises(ValueError, match=r"has unknown entries .*'head.weight'"):
-        mr.from_torch(model)
+        mr.from_torch({name: array for name, array in arrays.items() if "_l0" in name} | {"head.weight": model["head.weight"]})
     with pytest.raises(ValueError, match=r"weights has no entry that begins with prefix, 'lstm\.'"):
         mr.from_torch(model, prefix="lstm.")
     with pytest.raises(TypeError, match=r"prefix must be a string, such as 'rnn\.', got None"):
@@ -139,14 +163,33 @@ def test_from_torch_reads_files_of_arrays(float64, tmp_path, suffix, as_path):
     model = {f"rnn.{name}": array for name, array in arrays.items()} | {"head.weight": np.ones((2, 8))}
     path = tmp_path / f"model{suffix}"
     np.savez(path, **model) if suffix == ".npz" else save_file(model, path)
-    assert_close(mr.from_torch(as_path(path), prefix="rnn."), mr.from_torch(arrays), 0)
+    assert_close(mr.from_torch_layers(as_path(path), prefix="rnn."), mr.from_torch_layers(arrays), 0)
 
 
 def test_from_torch_keeps_the_dtype_of_a_file_in_16_bits(tmp_path):
     arrays = weights(load("nn_gru_2_layers_bidirectional"))
     save_file({name: array.astype(jnp.bfloat16) for name, array in arrays.items()}, tmp_path / "model.safetensors")
-    layers = mr.from_torch(tmp_path / "model.safetensors")
+    layers = mr.from_torch_layers(tmp_path / "model.safetensors")
     assert {leaf.dtype for leaf in jax.tree.leaves(layers)} == {jnp.dtype(jnp.bfloat16)}
+
+
+def test_from_torch_refuses_damaged_files_in_one_line(tmp_path):
+    header = json.dumps({"weight_hh_l0": {"dtype": "F8_E4M3", "shape": [4], "data_offsets": [0, 4]}}).encode()
+    files = {
+        "empty.npz": b"",
+        "text.npz": b"weights\n",
+        "short.safetensors": b"12",
+        "eight_bits.safetensors": len(header).to_bytes(8, "little") + header + bytes(4),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=r"^weights(\['weight_hh_l0'\])? must (be a readable|have a dtype)") as caught:
+            mr.from_torch(tmp_path / name)
+        assert "\n" not in str(caught.value)
+    (tmp_path / "folder.safetensors").mkdir()
+    for name in ("folder.safetensors", "missing.npz", "missing.safetensors"):
+        with pytest.raises(FileNotFoundError, match=f"^weights must be the path of a file, and there is none at .*{name}"):
+            mr.from_torch(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".pkl", ".bin", ".npy", ""])
@@ -190,10 +233,10 @@ def replaced(name, change):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda arrays: arrays | {"weight_hr_l0": arrays["weight_ih_l0"]}, ValueError, r"has the projections \['weight_hr_l0'\]"),
+        (lambda arrays: arrays | {"weight_hr_l0": arrays["weight_ih_l0"]}, ValueError, "lacks .*'weight_hr_l0_reverse'"),
         (lambda arrays: arrays | {"weight_ih": arrays["weight_ih_l0"]}, ValueError, r"has unknown entries \['weight_ih'\]"),
-        (lambda arrays: arrays | {1: arrays["weight_ih_l0"]}, TypeError, "weights must be a dict from PyTorch's names to arrays"),
-        (lambda arrays: list(arrays.values()), TypeError, "weights must be a dict .* got list"),
+        (lambda arrays: arrays | {1: arrays["weight_ih_l0"]}, TypeError, "got one with a key of type int"),
+        (lambda arrays: list(arrays.values()), TypeError, "weights must be a state dict, .* got list"),
         (lambda arrays: {}, ValueError, "weights has no entry"),
         (without("weight_hh_l0"), ValueError, r"lacks \['weight_hh_l0'\]"),
         (without("bias_hh_l1"), ValueError, r"lacks \['bias_hh_l1'\]"),
@@ -203,7 +246,7 @@ def replaced(name, change):
             ValueError,
             r"lacks \['bias_hh_l1', .* has unknown entries \['bias_hh_l7'",
         ),
-        (replaced("weight_hh_l0", lambda a: a[:4]), ValueError, r"\(4·H, H\) for an LSTM or \(3·H, H\) for a GRU, got \(4, 4\)"),
+        (replaced("weight_hh_l0", lambda a: a[:8]), ValueError, r"\(3·H, H\) for a GRU or \(H, H\) for an RNN, got \(8, 4\)"),
         (
             replaced("weight_hh_l0", lambda a: a[:12]),
             ValueError,
@@ -226,7 +269,7 @@ def replaced(name, change):
 )
 def test_from_torch_refuses_what_it_cannot_compute(change, error, message):
     with pytest.raises(error, match=message):
-        mr.from_torch(change(weights(load("nn_lstm_2_layers_bidirectional"))))
+        mr.from_torch_layers(change(weights(load("nn_lstm_2_layers_bidirectional"))))
 
 
 def test_from_torch_refuses_what_is_no_drive(record):
@@ -234,93 +277,19 @@ def test_from_torch_refuses_what_is_no_drive(record):
         mr.from_torch(weights(record), "momentum")
 
 
-def flax_cell(cls, **options):
-    """A Flax cell whose biases are not zero either; NumPy's initial values need no compiling."""
-    random = np.random.default_rng(0)
-
-    def normal(key, shape, dtype):
-        return jnp.asarray(0.5 * random.normal(size=shape), dtype)
-
-    return cls(3, 4, rngs=nnx.Rngs(0), kernel_init=normal, recurrent_kernel_init=normal, bias_init=normal, **options)
-
-
-FLAX = {
-    "lstm": (nnx.LSTMCell, {}, mr.LSTM(4)),
-    "optimized_lstm": (nnx.OptimizedLSTMCell, {}, mr.LSTM(4)),
-    "gru": (nnx.GRUCell, {}, mr.GRU(4)),
-    "simple": (nnx.SimpleCell, {}, mr.Elman(4)),
-    "simple_relu": (nnx.SimpleCell, {"activation_fn": nnx.relu}, mr.Elman(4, "relu")),
-    "simple_sigmoid": (nnx.SimpleCell, {"activation_fn": nnx.sigmoid}, mr.Elman(4, "sigmoid")),
-    "simple_identity": (nnx.SimpleCell, {"activation_fn": nnx.identity}, mr.Elman(4, "identity")),
-}
+def test_nonlinearity_is_named_for_an_rnn_and_for_nothing_else(record):
+    rnn = {"weight_ih_l0": np.ones((2, 3)), "weight_hh_l0": np.ones((2, 2))}
+    assert mr.from_torch(rnn, nonlinearity="relu")[0] == mr.Cell(mr.Elman(2, "relu"))
+    for wrong in (None, "sigmoid", "ReLU", np.ones(3)):
+        with pytest.raises(ValueError, match=r"nonlinearity must be 'tanh' or 'relu' for the weights of a torch\.nn\.RNN"):
+            mr.from_torch(rnn, nonlinearity=wrong)
+    with pytest.raises(ValueError, match=r"nonlinearity must be None for weights that are not a torch\.nn\.RNN's, got 'tanh'"):
+        mr.from_torch(weights(record), nonlinearity="tanh")
 
 
-@pytest.mark.parametrize("name", FLAX)
-def test_from_flax_computes_what_flax_computes(name):
-    cls, options, core = FLAX[name]
-    module = flax_cell(cls, **options)
-    cell, params = mr.from_flax(module)
-    assert cell == mr.Cell(core)
-    biases = [np.asarray(part["bias"]) for part in params.values()]
-    assert sorted(np.any(bias) for bias in biases) == [False, True]  # Flax has one bias, and here it is random
-    structure, variables = nnx.split(module)
-    random = np.random.default_rng(0)
-    x, loss_weights = (jnp.asarray(random.normal(size=(6, 2, size)), jnp.float32) for size in (3, 4))
-
-    def theirs(variables, x):
-        module = nnx.merge(structure, variables)
-        carry, hidden = jax.lax.scan(module, module.initialize_carry((2, 3), nnx.Rngs(0)), x)
-        return jnp.sum(hidden * loss_weights), (hidden, jax.tree.leaves(carry))
-
-    def ours(variables, x):
-        state, hidden = mr.unroll(*mr.from_flax(nnx.merge(structure, variables)), x)
-        return jnp.sum(hidden * loss_weights), (hidden, jax.tree.leaves(state.core))
-
-    got, want = (jax.jit(jax.value_and_grad(run, (0, 1), has_aux=True))(variables, x) for run in (ours, theirs))
-    assert_close(got, want, 1e-6)
-
-
-def test_from_flax_keeps_dtype_and_takes_a_drive(float64):
-    cell, params = mr.from_flax(flax_cell(nnx.GRUCell, param_dtype=jnp.float64), mr.Nesterov(0.5, restart=3))
-    assert cell.drive == mr.Nesterov(0.5, restart=3)
-    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float64)}
-
-
-def keep_all(arrays, **_):
-    return arrays
-
-
-@pytest.mark.parametrize(
-    ("cls", "options", "message"),
-    [
-        (nnx.LSTMCell, {"gate_fn": nnx.hard_sigmoid}, "gate_fn must be Flax's default, sigmoid, got hard_sigmoid"),
-        (nnx.OptimizedLSTMCell, {"activation_fn": nnx.relu}, "activation_fn must be Flax's default, tanh, got relu"),
-        (nnx.GRUCell, {"activation_fn": nnx.relu}, "activation_fn must be Flax's default, tanh, got relu"),
-        (nnx.GRUCell, {"dtype": jnp.bfloat16}, "dtype must be None or that of its parameters, float32, .* got bfloat16"),
-        (nnx.GRUCell, {"promote_dtype": keep_all}, "promote_dtype must be Flax's default, promote_dtype, got keep_all"),
-        (nnx.SimpleCell, {"residual": True}, "residual must be Flax's default, False, got True"),
-        (nnx.SimpleCell, {"activation_fn": nnx.gelu}, "activation_fn must be one of nnx.tanh, .*, got gelu"),
-    ],
-)
-def test_from_flax_refuses_what_no_core_computes(cls, options, message):
-    with pytest.raises(ValueError, match=rf"cell_module\.{message}"):
-        mr.from_flax(flax_cell(cls, **options))
-
-
-def test_from_flax_refuses_another_start():
-    with pytest.warns(UserWarning, match="carry_init is provided"):
-        module = flax_cell(nnx.GRUCell, carry_init=nnx.initializers.ones_init())
-    with pytest.raises(ValueError, match=r"cell_module\.carry_init must be Flax's default, None, got ones"):
-        mr.from_flax(module)
-
-
-def test_from_flax_refuses_other_types():
-    class Peephole(nnx.LSTMCell):
-        pass
-
-    with pytest.raises(TypeError, match=r"cell_module must be exactly one of nnx\.LSTMCell, .*, got Peephole"):
-        mr.from_flax(flax_cell(Peephole))
-    with pytest.raises(TypeError, match=r"cell_module must be exactly one of .*, got RNN"):
-        mr.from_flax(nnx.RNN(flax_cell(nnx.GRUCell)))
-    with pytest.raises(TypeError, match="drive must be an instance of Drive"):
-        mr.from_flax(flax_cell(nnx.GRUCell), "momentum")
+def test_from_torch_refuses_projections_that_do_not_fit():
+    arrays = weights(load("nn_lstm_projection_2_layers_bidirectional"))
+    with pytest.raises(ValueError, match=r"weights\['weight_hr_l1'\] must have shape \(2, 4\), got \(2, 3\)"):
+        mr.from_torch_layers(arrays | {"weight_hr_l1": arrays["weight_hr_l1"][:, :3]})
+    with pytest.raises(ValueError, match="nonlinearity must be None"):
+        mr.from_torch_layers(arrays, nonlinearity="tanh")

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import named, plan
-from tests.registry import CELLS, CORES, DRIVES, HIDDEN, assert_close, problem, split_floats
+from momentum_rnn_jax import named
+from momentum_rnn_jax.execution import resolve as plan
+from tests.registry import CELLS, COMMON_CORES, CORES, DRIVES, HIDDEN, assert_close, problem, split_floats
 
 every_cell = pytest.mark.parametrize("name", CELLS)
 WITH_HYPERPARAMETERS = [name for name, cell in CELLS.items() if jax.tree.leaves(cell)]
@@ -39,24 +40,27 @@ NAMED = {
 }
 
 
-def test_every_pair_of_a_drive_and_a_core_has_a_name():
+def test_every_pair_of_a_drive_and_a_common_core_has_a_name():
+    common = {type(core) for core in COMMON_CORES.values()}
     pairs = {(type(c.core), type(c.drive)) for c in (function(HIDDEN) for function in NAMED.values())}
-    assert pairs == {(core, drive) for core in public(mr.Core) for drive in public(mr.Drive) - {mr.OptaxDrive}}
+    assert pairs == {(core, drive) for core in common for drive in public(mr.Drive) - {mr.OptaxDrive, mr.Chain}}
     restarting = {name for name in NAMED if name.startswith("scheduled_restart_")}
     assert len(NAMED) == len(pairs) + len(restarting)
-    assert len(restarting) == len(public(mr.Core))
+    assert len(restarting) == len(common)
     assert all(NAMED[name](HIDDEN).drive.restart == 2 for name in restarting)
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_a_named_cell_hands_every_argument_on(name):
     other = {"mu": 0.11, "step_size": 0.22, "beta": 0.33, "eps": 0.44, "restart": 5}
-    other |= {"activation": "relu", "mapping": "cayley", "skew_init": "cayley", "forget_bias": 2.5, "init_scheme": "released"}
+    other |= {"activation": "relu", "mapping": "cayley", "skew_init": "cayley", "forget_bias": 2.5, "peepholes": True}
+    other |= {"gate_activation": "tanh"}
     parameters = [p for p in inspect.signature(NAMED[name]).parameters if p != "hidden_features"]
-    made = NAMED[name](7, **{p: other[p] for p in parameters})
-    assert made.core.hidden_features == 7
-    got = {p: getattr(made.drive, p, None) or getattr(made.core, p, None) for p in parameters}
-    assert got == {p: other[p] for p in parameters}
+    for more in ({"init_scheme": "released", "projection_features": None}, {"init_scheme": "default", "projection_features": 3}):
+        given = {p: (other | more)[p] for p in parameters}
+        made = NAMED[name](7, **given)
+        assert made.core.hidden_features == 7
+        assert {p: getattr(made.drive if hasattr(made.drive, p) else made.core, p) for p in parameters} == given
     assert set(parameters) == {f.name for part in (made.core, made.drive) for f in dataclasses.fields(part)} - {"hidden_features"}
 
 
@@ -67,7 +71,7 @@ def weighted_output(floats, combine, weights, method, remat):
     return jnp.sum(hs * weights) + sum(jnp.sum(leaf) for leaf in split_floats(state)[0]), (state, hs)
 
 
-CHUNKED = [name for name, cell in CELLS.items() if not cell.why_stepwise]
+CHUNKED = [name for name, cell in CELLS.items() if not cell.why_stepwise and cell.core.recurrence == "kernel"]
 # What the backward pass gets, and whether inputs are projected at every step; each drive and core meets them all.
 WAYS = [("auto", True), (3, True), ("none", False), (3, False)]
 
@@ -81,12 +85,21 @@ def test_chunked_equals_stepwise_in_values_and_all_gradients(float64, monkeypatc
     monkeypatch.setattr(plan, "DRIVE_ROWS", 3 * xs.shape[1])
     monkeypatch.setattr(plan, "STORED_BYTES", 0)
     monkeypatch.setattr(plan, "FEW_FEATURES", 8 if in_step else 0)
-    chosen = plan.choose(c, xs.shape, xs.dtype, remat)
-    assert (chosen.chunk, chosen.keep) == (3, {"auto": "states", "none": "gates", 3: "boundaries"}[remat])
+    chosen = mr.resolve(c, params, xs, state, "chunked", remat=remat).plan
+    assert (chosen.chunk, chosen.residuals) == (3, {"auto": "states", "none": "pre_activations", 3: "checkpoints"}[remat])
     floats, combine = split_floats((c, params, xs, state))
     run = jax.value_and_grad(weighted_output, has_aux=True)
     reference = run(floats, combine, weights, "stepwise", "auto")
     assert_close(run(floats, combine, weights, "chunked", remat), reference, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", [name for name, cell in CELLS.items() if cell.core.recurrence == "linear"])
+def test_associative_equals_stepwise_in_values_and_all_gradients(float64, name):
+    params, xs, state, weights = problem(CELLS[name], time=6)
+    floats, combine = split_floats((CELLS[name], params, xs, state))
+    run = jax.value_and_grad(weighted_output, has_aux=True)
+    reference = run(floats, combine, weights, "stepwise", "auto")
+    assert_close(run(floats, combine, weights, "associative", "auto"), reference, rtol=1e-10)
 
 
 @every_cell
@@ -186,5 +199,6 @@ class TestHyperparametersAreLeaves:
         c = CELLS[name]
         params, xs, state, _ = problem(c)
         per_unit = jax.tree.map(lambda leaf: jnp.full(c.core.drive_features, leaf), c)
+        per_unit = dataclasses.replace(per_unit, core=c.core)  # what a core allows is its own affair
         for method in ("stepwise", "auto"):
             assert_close(mr.unroll(per_unit, params, xs, state, method), mr.unroll(c, params, xs, state, method), rtol=1e-12)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import cudnn
 from momentum_rnn_jax import linen as mlinen
+from momentum_rnn_jax.execution import cudnn_support
 from tests.registry import assert_close
 
 CELL = mr.momentum_lstm(4)
@@ -35,13 +35,13 @@ def wrong(params, part, entry, value):
         (
             lambda p: mr.unroll(CELL, p, XS, method="fast"),
             ValueError,
-            "method must be one of 'auto', 'stepwise', 'chunked', 'cudnn', got 'fast'",
+            "method must be one of 'auto', 'stepwise', 'chunked', 'associative', 'cudnn', got 'fast'",
         ),
         (lambda p: mr.unroll("lstm", p, XS), TypeError, "cell must be an instance of RecurrentCell, got 'lstm'"),
         (
             lambda p: mr.unroll(mlinen.LSTMCell(4), p, XS),
             TypeError,
-            "cell must not be a Flax cell, got RecurrentCell",
+            "cell must not be a Flax cell, got LSTMCell",
         ),
         (lambda p: mr.unroll(CELL, p, XS, dtype=jnp.int32), TypeError, "dtype must be a floating-point dtype"),
         (lambda p: mr.explain(CELL, p, XS, dtype="bf16"), TypeError, "dtype must be a floating-point dtype, .*'bf16'"),
@@ -141,16 +141,14 @@ def test_refusals_hold_under_jit(params):
 
 def test_released_nesterov_has_no_fast_path(params):
     cell = mr.ReleasedNesterovLSTM(mr.LSTM(4), 0.9, restart=2)
-    with pytest.raises(
-        ValueError, match=r"method must be 'stepwise' or 'auto' for this cell: the velocity .* contains the hidden"
-    ):
+    with pytest.raises(ValueError, match=r"method must not be 'chunked' here: the velocity .* contains the hidden"):
         mr.unroll(cell, params, XS, method="chunked")
     assert_close(mr.unroll(cell, params, XS), mr.unroll(cell, params, XS, method="stepwise"), 0)
 
 
 def test_without_cuda_auto_takes_the_chunked_path(params, monkeypatch):
     """Seen in the program: only the chunked path projects all time steps in one product."""
-    monkeypatch.setattr(cudnn, "on_cuda", lambda: False)
+    monkeypatch.setattr(cudnn_support, "on_cuda", lambda: False)
 
     def text(method):
         return str(jax.make_jaxpr(lambda xs: mr.unroll(CELL, params, xs, method=method))(XS))
