@@ -12,7 +12,7 @@ from jax import Array
 
 from momentum_rnn_jax import _checks, _masked
 from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, state_type, static
-from momentum_rnn_jax.cores import Core, affine
+from momentum_rnn_jax.cores import Core, affine, state_shapes
 from momentum_rnn_jax.drives import Drive, Identity
 
 Params = dict[str, dict[str, Array]]
@@ -70,16 +70,14 @@ class RecurrentCell(abc.ABC):
         _checks.float_dtype("dtype", dtype)
         params = {"input": self.core.init_input(input_key, in_features, dtype), "core": self.core.init(core_key, dtype)}
         if self.trainable_initial_state:
-            params["initial"] = _named_leaves(self._core_start(self.core.prepare(params["core"]), (), dtype))
+            params["initial"] = _named_leaves(self.core.initial_state(self.core.prepare(params["core"]), (), dtype))
         return params
 
     def param_shapes(self, in_features: int | None) -> dict[str, dict[str, tuple[int | None, ...]]]:
         """The shape of each parameter that `init` makes; None marks an unknown number of input features."""
         shapes: dict[str, Any] = {"input": self.core.input_shapes(in_features), "core": self.core.param_shapes()}
         if self.trainable_initial_state:
-            arrays = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in shapes["core"].items()}
-            start = jax.eval_shape(lambda params: self._core_start(self.core.prepare(params), (), jnp.float32), arrays)
-            shapes["initial"] = {name: leaf.shape for name, leaf in _named_leaves(start).items()}
+            shapes["initial"] = {name: leaf.shape for name, leaf in _named_leaves(state_shapes(self.core)).items()}
         return shapes
 
     def initial_state(self, params: Params, batch_shape: tuple[int, ...] = ()) -> CellState:
@@ -224,19 +222,16 @@ class RecurrentCell(abc.ABC):
         """`initial_state` on prepared parameters, for arguments that are known to fit."""
         dtype = prepared["input"]["kernel"].dtype
         u = jnp.zeros((*batch_shape, self.core.drive_features), dtype)
-        core = self._core_start(prepared["core"], batch_shape, dtype)
+        core = self.core.initial_state(prepared["core"], batch_shape, dtype)
         if self.trainable_initial_state:
             trained = prepared["initial"]
 
             def leaf(path: Any, default: Array) -> Array:
-                name = jax.tree_util.keystr(path, simple=True, separator=".")
+                name = _name(path)
                 return jnp.broadcast_to(trained[name], default.shape) if name in trained else default
 
             core = jax.tree_util.tree_map_with_path(leaf, core)
         return CellState(self.initial_drive_state(u), core)
-
-    def _core_start(self, prepared: dict[str, Array], batch_shape: tuple[int, ...], dtype: Any) -> Any:
-        return self.core.initial_state(prepared, batch_shape, dtype)
 
     @abc.abstractmethod
     def initial_drive_state(self, u: Array) -> Any:
@@ -246,11 +241,11 @@ class RecurrentCell(abc.ABC):
 def _named_leaves(state: Any) -> dict[str, Array]:
     """The floating-point arrays of a core's state by name, such as "h"; nested ones as "inner.h"."""
     leaves = jax.tree_util.tree_leaves_with_path(state)
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): leaf
-        for path, leaf in leaves
-        if jnp.issubdtype(leaf.dtype, jnp.floating)
-    }
+    return {_name(path): leaf for path, leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)}
+
+
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
 @pytree_dataclass

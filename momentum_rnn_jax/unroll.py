@@ -10,13 +10,12 @@ from momentum_rnn_jax import _checks
 from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
 from momentum_rnn_jax.execution import associative, chunked, cudnn, scan
-from momentum_rnn_jax.execution.resolve import METHODS, Execution, Sequence, check_options, decide
+from momentum_rnn_jax.execution.resolve import METHODS, Execution, Method, Sequence, check_options, decide
 from momentum_rnn_jax.execution.scan import Problem, Result
 from momentum_rnn_jax.stack import Stack, unroll_layers
 
-__all__ = ["METHODS", "explain", "resolve", "unroll"]
+__all__ = ["METHODS", "Method", "Remat", "explain", "resolve", "unroll"]
 
-Method = Literal["auto", "stepwise", "chunked", "associative", "cudnn"]
 Remat = Literal["auto", "none"] | int
 
 
@@ -143,7 +142,7 @@ def unroll(
         options |= {"method": method, "time_major": time_major, "return_states": return_states}
         return unroll_layers(unroll, cell, params, xs, state, noise=noise, **options)
     axis, xs, resets, noise = _time_first(cell, params, xs, resets, noise, seq_lengths, time_major, dtype)
-    execution = _resolve(cell, params, xs, state, method, seq_lengths, resets, noise, dtype, remat, return_states)
+    execution = _resolve(cell, params, xs, state, method, seq_lengths, resets, dtype, remat, return_states)
     run = _run_compiled if execution.compiled else _run
     final, outputs, states = run(execution, cell, params, xs, state, seq_lengths, resets, noise)
     if axis:
@@ -193,10 +192,8 @@ def resolve(
         given = iter(structs)
         every = structure.unflatten([next(given) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf for leaf in leaves])
         params, state, seq_lengths = every["params"], every["state"], every["seq_lengths"]
-        _, xs, resets, noise = _time_first(
-            cell, params, every["xs"], every["resets"], every["noise"], seq_lengths, time_major, dtype
-        )
-        executions.append(_resolve(cell, params, xs, state, method, seq_lengths, resets, noise, dtype, remat, return_states))
+        _, xs, resets, _ = _time_first(cell, params, every["xs"], every["resets"], every["noise"], seq_lengths, time_major, dtype)
+        executions.append(_resolve(cell, params, xs, state, method, seq_lengths, resets, dtype, remat, return_states))
 
     jax.eval_shape(trace, [leaf for leaf in leaves if isinstance(leaf, jax.ShapeDtypeStruct)])
     return executions[0]
@@ -263,21 +260,18 @@ def _resolve(
     method: Any,
     seq_lengths: Any,
     resets: Any,
-    noise: Any,
     dtype: Any,
     remat: Any,
     return_states: Any,
 ) -> Execution:
-    """The execution of arguments with time first and checked inputs and masks; options, state and noise are checked here."""
-    remat = check_options(method, remat, dtype)
+    """The execution of arguments that `_time_first` has checked; the other options and the state are checked here."""
+    remat = check_options(method, remat)
     _checks.boolean("return_states", return_states)
     computed = jnp.dtype(xs.dtype if dtype is None else dtype)
     prepared = jax.eval_shape(lambda params: cell.prepare(params, computed), params)
     if state is not None:
         cell.check_state(prepared, state, xs.shape[1:-1])
-    sequence = Sequence(
-        xs.shape, computed, state is None, resets is not None, seq_lengths is not None, noise is not None, return_states
-    )
+    sequence = Sequence(xs.shape, computed, state is None, resets is not None, seq_lengths is not None, return_states)
     return decide(cell, prepared, sequence, method, remat)
 
 
@@ -302,7 +296,7 @@ def _run(
         resets = None if resets is None else jnp.asarray(resets) & valid
     start = cell.start(prepared, xs.shape[1:-1])
     state = None if state is None else jax.tree.map(jnp.asarray, state)
-    if not _is_empty(xs):
+    if not execution.sequence.is_empty:
         # Zeros made from a product are spread over the devices as xs and the weights together.
         like = [cell.project(prepared, xs[0])[..., 0], *(mask[0] for mask in (resets, valid) if mask is not None)]
         start, state = _spread_like(like, start), _spread_like(like, state)
@@ -315,10 +309,6 @@ def _run(
 # Outside of a user's jit, compiled once for a structure and shapes; not inlined, so that an eager gradient is compiled once too.
 _run_compiled = jax.jit(_run, static_argnums=0)
 _FAST = {"chunked": chunked.run, "associative": associative.run, "cudnn": cudnn.run}
-
-
-def _is_empty(xs: Array) -> bool:
-    return isinstance(xs.shape[0], int) and xs.shape[0] == 0
 
 
 def _spread_like(arrays: list[Array], state: Any) -> Any:

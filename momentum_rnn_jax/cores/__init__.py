@@ -1,6 +1,16 @@
 """Cores: what a recurrent network does with a driven pre-activation `d_t` and its own state."""
 
-from momentum_rnn_jax.cores.base import Core, HiddenState, HiddenStateCore, KernelCore, LinearCore, Params, affine, rest
+from momentum_rnn_jax.cores.base import (
+    Core,
+    HiddenState,
+    HiddenStateCore,
+    KernelCore,
+    LinearCore,
+    Params,
+    affine,
+    rest,
+    state_shapes,
+)
 from momentum_rnn_jax.cores.gru import GRU
 from momentum_rnn_jax.cores.leaky import Leaky, LeakyState
 from momentum_rnn_jax.cores.lstm import LSTM, LSTMState
@@ -37,4 +47,5 @@ __all__ = [
     "Zoneout",
     "affine",
     "rest",
+    "state_shapes",
 ]

@@ -215,6 +215,12 @@ def rest(params: Mapping[str, Array]) -> Params:
     return {name: value for name, value in params.items() if name not in ("kernel", "bias")}
 
 
+def state_shapes(core: Core) -> Any:
+    """The state of one example, with a `jax.ShapeDtypeStruct` for each array."""
+    params = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in core.param_shapes().items()}
+    return jax.eval_shape(lambda params: core.initial_state(core.prepare(params), (), jnp.float32), params)
+
+
 def orthogonal_gates(key: Array, rows: int, hidden_features: int, num_gates: int, dtype: Any) -> Array:
     """(rows, G·H): a random matrix with orthonormal rows or columns for each gate, side by side."""
     shape = (rows, hidden_features)

@@ -13,8 +13,8 @@ from jax import Array
 
 from momentum_rnn_jax import _checks
 from momentum_rnn_jax._pytree import hyperparameter, pytree_dataclass, set_fields, state_type, static
-from momentum_rnn_jax.cores.base import KernelCore, Params
-from momentum_rnn_jax.cores.wrapper import Wrapper, check_outputs_h, state_shapes
+from momentum_rnn_jax.cores.base import KernelCore, Params, state_shapes
+from momentum_rnn_jax.cores.wrapper import Wrapper, check_outputs_h
 from momentum_rnn_jax.drives.base import align
 
 

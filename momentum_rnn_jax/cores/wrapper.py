@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _checks
@@ -71,12 +69,6 @@ class Wrapper(KernelCore):
 
     def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> Any:
         return self.core.initial_state(prepared, batch_shape, dtype)
-
-
-def state_shapes(core: KernelCore) -> Any:
-    """The state of one example, with a `jax.ShapeDtypeStruct` for each array."""
-    params = {name: jax.ShapeDtypeStruct(shape, jnp.float32) for name, shape in core.param_shapes().items()}
-    return jax.eval_shape(lambda params: core.initial_state(core.prepare(params), (), jnp.float32), params)
 
 
 def check_outputs_h(core: KernelCore, reason: str) -> None:

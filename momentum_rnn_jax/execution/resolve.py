@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,8 @@ from momentum_rnn_jax.drives import Drive, Identity, LinearDrive, Momentum, Nest
 from momentum_rnn_jax.execution import cudnn_support
 
 Strategy = Literal["stepwise", "chunked", "associative", "cudnn"]
-METHODS = ("auto", "stepwise", "chunked", "associative", "cudnn")
+Method = Literal["auto", "stepwise", "chunked", "associative", "cudnn"]
+METHODS = get_args(Method)
 
 ROWS = 2048  # of a chunk's products: time steps times batch
 DRIVE_ROWS, DRIVE_STEPS = 512, 16  # the same, at most, with a drive on the gates: it then runs as straight code, which XLA fuses
@@ -33,13 +34,17 @@ class Sequence(NamedTuple):
     fresh: bool = True  # no state is given
     resets: bool = False
     lengths: bool = False
-    noise: bool = False
     return_states: bool = False
 
     @property
     def batch(self) -> Any:
         """The number of examples."""
         return math.prod(self.shape[1:-1])
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are no steps; a symbolic number of them is at least one."""
+        return isinstance(self.shape[0], int) and self.shape[0] == 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,17 +129,11 @@ def decide(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: st
     Raises:
       ValueError: a strategy was asked for that cannot run, or `remat` where it has no effect.
     """
-    reasons = {
-        "cudnn": _why_not_cudnn(cell, sequence, remat, asked=method == "cudnn"),
-        "associative": _why_not_fast(cell, prepared, sequence, "linear"),
-        "chunked": _why_not_fast(cell, prepared, sequence, "kernel"),
-    }
+    reasons = _why_not(cell, prepared, sequence, method, remat)
     refused: list[tuple[str, str]] = []
     strategy: Strategy = "stepwise"
     if method == "auto":
         for candidate in _PREFERENCE:
-            if candidate == "associative" and not reasons[candidate] and jax.default_backend() == "cpu":
-                reasons[candidate] = "on a CPU a scan of the steps was measured to be faster"
             if not reasons[candidate]:
                 strategy = candidate
                 break
@@ -144,7 +143,7 @@ def decide(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: st
             refused = [one for one in refused if one[0] != "associative"]
     elif method != "stepwise":
         # Without a step there is nothing to run fast, and nothing to refuse.
-        if reasons[method] and sequence.shape[0:1] != (0,):
+        if reasons[method] and not sequence.is_empty:
             raise ValueError(f"method must not be {method!r} here: {reasons[method]}.")
         strategy = "stepwise" if reasons[method] else method  # type: ignore[assignment]
         refused = [(method, reasons[method])] if reasons[method] else []
@@ -210,29 +209,37 @@ def _drive_in_words(cell: RecurrentCell, sequence: Sequence, plan: Plan) -> str:
     return "the drive acts on the gates, behind the projection"
 
 
-def _why_not_cudnn(cell: RecurrentCell, sequence: Sequence, remat: str | int, *, asked: bool) -> str:
-    why = _why_not_a_cell(cell)
-    if not why and isinstance(cell, Cell):
-        if sequence.resets or sequence.lengths:
-            why = "cuDNN supports neither resets nor masked steps"
-        elif sequence.return_states:
-            why = "cuDNN does not return the states of every step"
-        elif sequence.batch == 0 if isinstance(sequence.batch, int) else False:
-            why = "the batch is empty"
-        elif remat != "auto":
-            why = "cuDNN decides what it stores for the backward pass, and remat must be 'auto'"
-        elif sequence.shape[0:1] == (0,):
-            why = "there are no steps"
-        else:
-            why = cudnn_support.why_not(cell.core, sequence.dtype, asked=asked)
-    return why
-
-
-def _why_not_fast(cell: RecurrentCell, prepared: Params, sequence: Sequence, recurrence: str) -> str:
-    """Why a strategy for cores that recur in this way cannot run the cell, or nothing."""
+def _why_not(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: str, remat: str | int) -> dict[str, str]:
+    """Why each strategy cannot run the cell, or nothing where it can."""
     why = _why_not_a_cell(cell)
     if why or not isinstance(cell, Cell):
-        return why
+        return {strategy: why for strategy in _PREFERENCE}
+    associative = _why_not_fast(cell, prepared, sequence, "linear")
+    if method == "auto" and jax.default_backend() == "cpu":
+        associative = associative or "on a CPU a scan of the steps was measured to be faster"
+    return {
+        "cudnn": _why_not_cudnn(cell, sequence, remat, asked=method == "cudnn"),
+        "associative": associative,
+        "chunked": _why_not_fast(cell, prepared, sequence, "kernel"),
+    }
+
+
+def _why_not_cudnn(cell: Cell, sequence: Sequence, remat: str | int, *, asked: bool) -> str:
+    if sequence.resets or sequence.lengths:
+        return "cuDNN supports neither resets nor masked steps"
+    if sequence.return_states:
+        return "cuDNN does not return the states of every step"
+    if isinstance(sequence.batch, int) and sequence.batch == 0:
+        return "the batch is empty"
+    if remat != "auto":
+        return "cuDNN decides what it stores for the backward pass, and remat must be 'auto'"
+    if sequence.is_empty:
+        return "there are no steps"
+    return cudnn_support.why_not(cell.core, sequence.dtype, asked=asked)
+
+
+def _why_not_fast(cell: Cell, prepared: Params, sequence: Sequence, recurrence: str) -> str:
+    """Why a strategy for cores that recur in this way cannot run the cell, or nothing."""
     core, name = cell.core, type(cell.core).__name__
     base, methods = _FAST[recurrence]
     if core.recurrence != recurrence or not isinstance(core, base):
@@ -240,7 +247,7 @@ def _why_not_fast(cell: RecurrentCell, prepared: Params, sequence: Sequence, rec
     for method in methods:
         if getattr(type(core), method) is not getattr(base, method):
             return f"{name} has its own `{method}`"
-    if sequence.shape[0:1] == (0,):
+    if sequence.is_empty:
         return "there are no steps"
     state = jax.eval_shape(lambda params: core.initial_state(params, (), sequence.dtype), prepared["core"])
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
@@ -271,9 +278,7 @@ def _why_not_a_cell(cell: RecurrentCell) -> str:
     return ""
 
 
-def check_options(method: Any, remat: Any, dtype: Any) -> str | int:
+def check_options(method: Any, remat: Any) -> str | int:
     """Refuse options that are not among the allowed ones; `remat` as it was given, an integer of any kind as an int."""
     _checks.choice("method", method, METHODS)
-    if dtype is not None:
-        _checks.float_dtype("dtype", dtype)
     return _checks.choice("remat", remat, ("auto", "none")) if isinstance(remat, str) else _checks.integer("remat", remat, low=1)

@@ -3,7 +3,6 @@
 The symbols are those of `chunked`, which derives the recurrence and its derivatives.
 """
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -55,7 +54,7 @@ def core_steps(
     every = plan.return_states or store in ("pre_activations", "states")
     source = inputs.x if d is None else d
     if d is None:  # the inputs are projected with the state
-        merged = {**weights.params, "kernel": jnp.concatenate([weights.params["kernel"], weights.input])}
+        merged = merged_params(weights)
 
     def step(carry: tuple[Any, Array], step_inputs: Any) -> tuple[Any, Any]:
         state, now = carry
@@ -84,23 +83,25 @@ def entering(
     """Of every step of a chunk: the core's state s' that it enters with, and its pre-activations."""
     states, pre = residuals.states, residuals.pre
     if plan.residuals == "checkpoints":
-        again = dataclasses.replace(plan, merged=False)
-        _, (states, pre) = core_steps(again, "pre_activations", weights, residuals.first, inputs, d, start)
+        _, (states, pre) = core_steps(plan, "pre_activations", weights, residuals.first, inputs, d, start)
     states = jax.tree.map(lambda one, all: jnp.concatenate([one[jnp.newaxis], all[:-1]]), residuals.first, states)
     entered = states
     if start is not None:
         entered = _masked.enter(states, jax.tree.map(lambda leaf: leaf[jnp.newaxis], start.core), inputs.masks)
     if plan.residuals == "states":
         if is_plain(weights):
-            bias = {name: value for name, value in weights.params.items() if name == "bias"}
-            joined = {"kernel": jnp.concatenate([weights.params["kernel"], weights.input]), **bias}
-            z = affine(joined, jnp.concatenate([entered.h, inputs.x], axis=-1))
+            z = affine(merged_params(weights), jnp.concatenate([entered.h, inputs.x], axis=-1))
             if inputs.p is not None and weights.velocity is not None:
                 z = z + inputs.p * weights.velocity[jnp.newaxis]
             return entered, (z,)
         assert isinstance(weights.core, KernelCore)
         pre = weights.core.pre_activations(affine(weights.params, entered.h), d)
     return entered, pre
+
+
+def merged_params(weights: Weights) -> dict[str, Array]:
+    """The core's parameters with the kernel `[U; W]`, for one product with `[h', x_t]`."""
+    return {**weights.params, "kernel": jnp.concatenate([weights.params["kernel"], weights.input])}
 
 
 def is_plain(weights: Weights) -> bool:

@@ -144,7 +144,7 @@ class RNN(Layer[CellState]):
     def __post_init__(self) -> None:
         for name in ("time_major", "return_carry", "reverse", "keep_order"):
             layer.flag(name, getattr(self, name))
-        check_options(self.method, self.remat, None)
+        check_options(self.method, self.remat)
         super().__post_init__()
 
     def _run(

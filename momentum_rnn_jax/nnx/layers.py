@@ -149,7 +149,7 @@ class RNN(Layer[CellState]):
         self.cell = cell
         self.time_major, self.return_carry = layer.flag("time_major", time_major), layer.flag("return_carry", return_carry)
         self.reverse, self.keep_order = layer.flag("reverse", reverse), layer.flag("keep_order", keep_order)
-        check_options(method, remat, None)
+        check_options(method, remat)
         self.method, self.remat = method, remat
 
     def _run(self, inputs: Array, *, reverse: bool | None, keep_order: bool | None, **options: Any) -> Any:
