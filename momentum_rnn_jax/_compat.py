@@ -3,6 +3,7 @@
 Nothing else in the package imports such a part. When JAX changes one of them, this is the file to change.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -20,6 +21,7 @@ __all__ = [
     "ClosedJaxpr",
     "Primitive",
     "ad",
+    "allow_export",
     "as_floats",
     "batching",
     "cudnn_rnn",
@@ -45,6 +47,16 @@ def cudnn_rnn() -> Any:
 def matmul_precision() -> Any:
     """The precision of products that the user set; there is no public attribute for a type checker to find."""
     return jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+
+
+def allow_export(targets: Sequence[str]) -> None:
+    """Let `jax.export` take programs with these foreign calls, whose names have a version and mean the same for ever.
+
+    Without it a user must pass `disabled_checks` at every export. A public way to declare a target stable would replace it.
+    """
+    from jax._src.export import _export
+
+    _export._CUSTOM_CALL_TARGETS_GUARANTEED_STABLE.update(targets)
 
 
 def as_floats(tree: Any) -> Any:

@@ -9,7 +9,7 @@ from jax import Array
 from momentum_rnn_jax import _checks
 from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
-from momentum_rnn_jax.execution import associative, chunked, cudnn, scan
+from momentum_rnn_jax.execution import associative, chunked, cudnn, native, scan
 from momentum_rnn_jax.execution.resolve import METHODS, Execution, Method, Sequence, check_options, decide
 from momentum_rnn_jax.execution.scan import Problem, Result
 from momentum_rnn_jax.stack import Stack, unroll_layers
@@ -308,7 +308,7 @@ def _run(
 
 # Outside of a user's jit, compiled once for a structure and shapes; not inlined, so that an eager gradient is compiled once too.
 _run_compiled = jax.jit(_run, static_argnums=0)
-_FAST = {"chunked": chunked.run, "associative": associative.run, "cudnn": cudnn.run}
+_FAST = {"chunked": chunked.run, "associative": associative.run, "cudnn": cudnn.run, "native": native.run}
 
 
 def _spread_like(arrays: list[Array], state: Any) -> Any:

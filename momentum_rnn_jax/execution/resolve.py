@@ -13,15 +13,17 @@ from momentum_rnn_jax._pytree import is_pytree
 from momentum_rnn_jax.cell import Cell, Params, RecurrentCell
 from momentum_rnn_jax.cores import KernelCore, LinearCore
 from momentum_rnn_jax.drives import Drive, Identity, LinearDrive, Momentum, Nesterov
-from momentum_rnn_jax.execution import cudnn_support
+from momentum_rnn_jax.execution import cudnn_support, native_support
 
-Strategy = Literal["stepwise", "chunked", "associative", "cudnn"]
-Method = Literal["auto", "stepwise", "chunked", "associative", "cudnn"]
+Strategy = Literal["stepwise", "chunked", "associative", "cudnn", "native"]
+Method = Literal["auto", "stepwise", "chunked", "associative", "cudnn", "native"]
 METHODS = get_args(Method)
 
 ROWS = 2048  # of a chunk's products: time steps times batch
 DRIVE_ROWS, DRIVE_STEPS = 512, 16  # the same, at most, with a drive on the gates: it then runs as straight code, which XLA fuses
 STORED_BYTES = 1 << 26  # up to here, pre-activations are kept for the backward pass rather than computed again
+NATIVE_FEATURES = 160  # the same of a native call
+NATIVE_STORED_BYTES = 1 << 28  # up to here, a native call keeps gates for the backward pass rather than computing them again
 FEW_FEATURES = 8  # up to here, the projection is part of every step's product
 TYPICAL_BATCH = 32  # what a symbolic batch counts as
 
@@ -98,6 +100,8 @@ class Execution:
     def __str__(self) -> str:
         if self.strategy == "stepwise":
             return f"stepwise: {self.refused[-1][1] if self.refused else 'the method asked for'}."
+        if self.strategy == "native":
+            return f"native: compiled kernels for this CPU; {self.drive}."
         if self.strategy == "associative":
             return f"associative: coefficients for all steps at once, then an associative scan; {self.drive}."
         if self.strategy == "cudnn":
@@ -147,24 +151,31 @@ def decide(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: st
             raise ValueError(f"method must not be {method!r} here: {reasons[method]}.")
         strategy = "stepwise" if reasons[method] else method  # type: ignore[assignment]
         refused = [(method, reasons[method])] if reasons[method] else []
-    if remat != "auto" and strategy != "chunked":
+    if remat != "auto" and strategy not in ("chunked", "native"):
         raise ValueError(f"remat must be 'auto' where the cell runs {strategy}, got {remat!r}.")
     plan = Plan(return_states=sequence.return_states)
-    if strategy in ("chunked", "cudnn"):
+    if strategy in ("chunked", "cudnn", "native"):
         assert isinstance(cell, Cell)
-        plan = _plan(cell, sequence, remat, on_cudnn=strategy == "cudnn")
+        plan = _plan(cell, sequence, remat, strategy)
     return Execution(strategy, plan, tuple(refused), is_pytree(cell), sequence, _drive_in_words(cell, sequence, plan))
 
 
-def _plan(cell: Cell, sequence: Sequence, remat: str | int, *, on_cudnn: bool) -> Plan:
+def _plan(cell: Cell, sequence: Sequence, remat: str | int, strategy: str) -> Plan:
     core, drive = cell.core, cell.drive
     assert isinstance(core, KernelCore)
     time, features, gates = sequence.shape[0], sequence.shape[-1], core.drive_features
     batch = sequence.batch if isinstance(sequence.batch, int) else TYPICAL_BATCH
-    filter_inputs = _may_filter(drive, gates, sequence, on_cudnn) and features + 2 < gates
+    filter_inputs = _may_filter(drive, gates, sequence, strategy == "cudnn") and features + 2 < gates
     plain = core.additive and (filter_inputs or type(drive) is Identity)
     # What is left of an initial velocity is added to the projected inputs, ahead of the steps.
     initial_velocity = filter_inputs and not _from_zero(drive, sequence)
+    in_front = filter_inputs or type(drive) is Identity
+    if strategy == "native":
+        merged = in_front and features <= NATIVE_FEATURES and not initial_velocity
+        few = time * batch * gates * jnp.dtype(sequence.dtype).itemsize <= NATIVE_STORED_BYTES
+        residuals = "pre_activations" if remat == "none" or (remat == "auto" and few) else "states"
+        chunk = min(remat, time) if isinstance(remat, int) else None
+        return Plan(chunk, filter_inputs, initial_velocity, merged, residuals, sequence.return_states)
     merged = plain and features <= FEW_FEATURES and not initial_velocity
     plan = Plan(None, filter_inputs, initial_velocity, merged, "states", sequence.return_states)
     if not isinstance(time, int):
@@ -218,6 +229,7 @@ def _why_not(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: 
     if method == "auto" and jax.default_backend() == "cpu":
         associative = associative or "on a CPU a scan of the steps was measured to be faster"
     return {
+        "native": native_support.why_not(cell.core, sequence, asked=method == "native"),
         "cudnn": _why_not_cudnn(cell, sequence, remat, asked=method == "cudnn"),
         "associative": associative,
         "chunked": _why_not_fast(cell, prepared, sequence, "kernel"),
@@ -256,7 +268,7 @@ def _why_not_fast(cell: Cell, prepared: Params, sequence: Sequence, recurrence: 
     return ""
 
 
-_PREFERENCE: tuple[Strategy, ...] = ("cudnn", "chunked", "associative")
+_PREFERENCE: tuple[Strategy, ...] = ("native", "cudnn", "chunked", "associative")
 _FAST: dict[str, tuple[type, tuple[str, ...]]] = {
     "kernel": (KernelCore, ("step", "pre_activations", "advance")),
     "linear": (LinearCore, ("step",)),

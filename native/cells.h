@@ -1,0 +1,86 @@
+// What distinguishes the cells: the element-wise part of a step and its derivative, for one vector of units of one example.
+//
+// `a` are the recurrent pre-activations, `d` the driven input; an additive cell gets their sum in `a`. `gates` makes of them what the
+// rest needs; KEPT values of it are kept for the backward pass, or made again there. `output` makes h, and updates c in place.
+// `backward` gets dh and makes da and dd; `dc` is the gradient of c after the step and becomes that of c before it; what it returns is
+// the gradient of h before the step, besides the part that goes through the product.
+#pragma once
+#include "job.h"
+#include "vector.h"
+
+namespace {
+
+struct Lstm {  // gates i, f, g, o
+  static constexpr int GATES = 4, KEPT = 4;
+  static constexpr bool CELL = true, ADDITIVE = true, EXTRA = false;
+
+  static ALWAYS void gates(const V* a, const V*, V, V* kept) {
+    kept[0] = sigmoid(a[0]), kept[1] = sigmoid(a[1]), kept[2] = tanh(a[2]), kept[3] = sigmoid(a[3]);
+  }
+  static ALWAYS V output(const V* kept, V, V& c) {
+    c = kept[1] * c + kept[0] * kept[2];
+    return kept[3] * tanh(c);
+  }
+  static ALWAYS V backward(V dh, V& dc, const V* kept, V c_before, V, V, V* da, V*, V*) {
+    V i = kept[0], f = kept[1], g = kept[2], o = kept[3], squashed = tanh(f * c_before + i * g);
+    dc += dh * o * (REAL(1) - squashed * squashed);
+    da[0] = dc * g * i * (REAL(1) - i);
+    da[1] = dc * c_before * f * (REAL(1) - f);
+    da[2] = dc * i * (REAL(1) - g * g);
+    da[3] = dh * squashed * o * (REAL(1) - o);
+    dc *= f;
+    return V{};
+  }
+};
+
+struct Gru {  // gates r, z, n; n = tanh(d_n + r a_n)
+  static constexpr int GATES = 3, KEPT = 4;
+  static constexpr bool CELL = false, ADDITIVE = false, EXTRA = false;
+
+  static ALWAYS void gates(const V* a, const V* d, V, V* kept) {
+    V r = sigmoid(a[0] + d[0]);
+    kept[0] = r, kept[1] = sigmoid(a[1] + d[1]), kept[2] = tanh(d[2] + r * a[2]), kept[3] = a[2];
+  }
+  static ALWAYS V output(const V* kept, V h_before, V&) { return (REAL(1) - kept[1]) * kept[2] + kept[1] * h_before; }
+  static ALWAYS V backward(V dh, V&, const V* kept, V, V h_before, V, V* da, V* dd, V*) {
+    V r = kept[0], z = kept[1], n = kept[2], dn = dh * (REAL(1) - z) * (REAL(1) - n * n);
+    da[0] = dd[0] = dn * kept[3] * r * (REAL(1) - r);
+    da[1] = dd[1] = dh * (h_before - n) * z * (REAL(1) - z);
+    da[2] = dn * r, dd[2] = dn;
+    return dh * z;
+  }
+};
+
+// h = f(a + d), with a derivative that is a function of h.
+template <int KIND> struct Elman {
+  static constexpr int GATES = 1, KEPT = 0;
+  static constexpr bool CELL = false, ADDITIVE = true, EXTRA = KIND == MODRELU;
+
+  static ALWAYS void gates(const V* a, const V*, V extra, V* kept) {
+    V z = a[0], zero = {};
+    if (KIND == TANH) z = tanh(z);
+    if (KIND == SIGMOID) z = sigmoid(z);
+    if (KIND == RELU) z = z < zero ? zero : z;
+    if (KIND == MODRELU) {  // sign(z) relu(|z| + bias); the sign of NaN is NaN
+      V size = (z < zero ? -z : z) + extra;
+      size = size < zero ? zero : size;
+      z = z > zero ? size : z < zero ? -size : z == zero ? zero : z;
+    }
+    kept[0] = z;
+  }
+  static ALWAYS V output(const V* kept, V, V&) { return kept[0]; }
+  static ALWAYS V backward(V dh, V&, const V*, V, V, V h, V* da, V*, V* dextra) {
+    V zero = {}, one = splat(1);
+    if (KIND == TANH) dh *= one - h * h;
+    if (KIND == SIGMOID) dh *= h * (one - h);
+    if (KIND == RELU) dh = h > zero ? dh : zero;
+    if (KIND == MODRELU) {
+      dh = h != zero ? dh : zero;
+      *dextra += h < zero ? -dh : dh;
+    }
+    da[0] = dh;
+    return V{};
+  }
+};
+
+}  // namespace

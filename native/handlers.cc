@@ -1,0 +1,249 @@
+// The two XLA calls, checked: a wrong shape or dtype is an error of the call, never a crash.
+#include <cstdint>
+#include <exception>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "job.h"
+#include "sequence.h"
+#include "xla/ffi/api/ffi.h"
+
+namespace ffi = xla::ffi;
+
+#define DECLARE(target) \
+  extern const Kernels<float>* const kernels_f32_##target; \
+  extern const Kernels<double>* const kernels_f64_##target;
+DECLARE(base)
+#if defined(__x86_64__)
+DECLARE(v3)
+DECLARE(v4)
+#endif
+
+namespace {
+
+// The instruction sets of this library, the best first, and whether the processor has them.
+enum Target : int { BASE, V3, V4 };
+
+bool has(Target target) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+                  __builtin_cpu_supports("bmi2");
+  if (target == V3) return v3;
+  if (target == V4) {
+    return v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  }
+#endif
+  return target == BASE;
+}
+
+std::atomic<int> chosen{has(V4) ? V4 : has(V3) ? V3 : BASE};
+
+template <class Real> const Kernels<Real>* kernels();
+#if defined(__x86_64__)
+template <> const Kernels<float>* kernels<float>() {
+  return chosen == V4 ? kernels_f32_v4 : chosen == V3 ? kernels_f32_v3 : kernels_f32_base;
+}
+template <> const Kernels<double>* kernels<double>() {
+  return chosen == V4 ? kernels_f64_v4 : chosen == V3 ? kernels_f64_v3 : kernels_f64_base;
+}
+#else
+template <> const Kernels<float>* kernels<float>() { return kernels_f32_base; }
+template <> const Kernels<double>* kernels<double>() { return kernels_f64_base; }
+#endif
+
+template <class Real> constexpr ffi::DataType dtype_of = sizeof(Real) == 4 ? ffi::F32 : ffi::F64;
+
+// The arrays of one call. Each has a leading axis of runs, of length one where all runs share it; or no elements, where it is left out.
+class Operands {
+ public:
+  Operands(ffi::RemainingArgs arguments, ffi::RemainingRets results) : arguments_(arguments), results_(results) {}
+
+  // The next argument, of this shape.
+  template <class T> OfRun<const T> next(const char* name, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional = true) {
+    auto buffer = arguments_.get<ffi::AnyBuffer>(argument_++);
+    if (buffer.has_error()) return refuse<const T>(name, "is missing");
+    return checked<const T>(name, *buffer, dtype, shape, optional, runs_);
+  }
+  template <class T> OfRun<T> next_result(const char* name, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional = true) {
+    auto buffer = results_.get<ffi::AnyBuffer>(result_++);
+    if (buffer.has_error()) return refuse<T>(name, "is missing");
+    return checked<T>(name, **buffer, dtype, shape, optional, runs_);
+  }
+
+  // The shape of an argument or a result, empty if there is none.
+  std::vector<int64_t> shape_of_argument(size_t i) const {
+    auto buffer = arguments_.get<ffi::AnyBuffer>(i);
+    return buffer.has_error() ? std::vector<int64_t>() : std::vector<int64_t>(buffer->dimensions().begin(), buffer->dimensions().end());
+  }
+  ffi::DataType dtype_of_argument(size_t i) const {
+    auto buffer = arguments_.get<ffi::AnyBuffer>(i);
+    return buffer.has_error() ? ffi::DataType::INVALID : buffer->element_type();
+  }
+
+  void runs(int64_t runs) { runs_ = runs; }
+  const std::string& error() const { return error_; }
+  void refuse(const std::string& why) {
+    if (error_.empty()) error_ = why;
+  }
+
+ private:
+  template <class T> OfRun<T> refuse(const char* name, const char* why) {
+    refuse(std::string(name) + " " + why);
+    return {nullptr, 0};
+  }
+  template <class T>
+  OfRun<T> checked(const char* name, ffi::AnyBuffer buffer, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional, int64_t runs) {
+    auto dims = buffer.dimensions();
+    int64_t count = 1;
+    for (int64_t n : shape) count *= n;
+    if (optional && dims.size() == 1 && dims[0] == 0) return {nullptr, 0};
+    if (buffer.element_type() != dtype) return refuse<T>(name, "has the wrong dtype");
+    if (dims.size() != shape.size() + 1 || (dims[0] != runs && dims[0] != 1)) return refuse<T>(name, "has the wrong shape");
+    for (size_t i = 0; i < shape.size(); ++i) {
+      if (dims[i + 1] != shape[i]) return refuse<T>(name, "has the wrong shape");
+    }
+    return {static_cast<T*>(buffer.untyped_data()), dims[0] == 1 && runs > 1 ? 0 : count};
+  }
+
+  ffi::RemainingArgs arguments_;
+  ffi::RemainingRets results_;
+  size_t argument_ = 0, result_ = 0;
+  int64_t runs_ = 1;
+  std::string error_;
+};
+
+struct Shapes {
+  int64_t steps, batch, features, hidden, gates;
+};
+
+// The arguments that both passes have, in this order.
+template <class Real> Arguments<Real> arguments_of(Operands& operands, const Kernels<Real>& kernels, Shapes& s) {
+  constexpr ffi::DataType real = dtype_of<Real>;
+  const std::vector<int64_t> kernel = operands.shape_of_argument(3), first = operands.shape_of_argument(6);
+  const std::vector<int64_t> x = operands.shape_of_argument(0), d = operands.shape_of_argument(1);
+  Arguments<Real> a{};
+  if (kernel.size() != 3 || first.size() != 3 || (x.size() != 4 && d.size() != 4)) {
+    operands.refuse("kernel, first_h and x or d must have the axes (runs, H, G H), (runs, B, H) and (runs, T, B, F or G H)");
+    return a;
+  }
+  s.hidden = kernel[1], s.batch = first[1], s.gates = kernels.gates, s.features = x.size() == 4 ? x[3] : 0;
+  s.steps = x.size() == 4 ? x[1] : d[1];
+  const int64_t G = s.gates * s.hidden;
+  if (s.hidden < 1 || s.batch < 1 || s.steps < 1) operands.refuse("hidden features, batch and time must not be empty");
+  const std::vector<int64_t> state{s.batch, s.hidden}, mask{s.steps, s.batch};
+  a.x = operands.next<Real>("x", real, {s.steps, s.batch, s.features});
+  a.d = operands.next<Real>("d", real, {s.steps, s.batch, G});
+  a.input = operands.next<Real>("input", real, {s.features, G});
+  a.kernel = operands.next<Real>("kernel", real, {s.hidden, G}, false);
+  a.bias = operands.next<Real>("bias", real, {G});
+  a.extra = operands.next<Real>("extra", real, {s.hidden}, !kernels.extra);
+  a.first_h = operands.next<Real>("first_h", real, state, false);
+  a.first_c = operands.next<Real>("first_c", real, state, !kernels.cell);
+  a.resets = operands.next<uint8_t>("resets", ffi::PRED, mask);
+  a.valid = operands.next<uint8_t>("valid", ffi::PRED, mask);
+  a.start_h = operands.next<Real>("start_h", real, state, !a.resets.at);
+  a.start_c = operands.next<Real>("start_c", real, state, !(a.resets.at && kernels.cell));
+  a.sizes.steps = s.steps, a.sizes.batch = s.batch, a.sizes.hidden = s.hidden;
+  a.sizes.features = a.input.at ? s.features : 0;  // otherwise d is x projected already
+  if (!a.input.at && !a.d.at) operands.refuse("input or d must be given");
+  if (a.input.at && !a.x.at) operands.refuse("x must be given with input");
+  return a;
+}
+
+template <class Real> std::string run_forward(const Kernels<Real>& kernels, ffi::ThreadPool pool, Operands& operands, int64_t runs) {
+  constexpr ffi::DataType real = dtype_of<Real>;
+  Shapes s{};
+  Arguments<Real> a = arguments_of(operands, kernels, s);
+  if (!operands.error().empty()) return operands.error();
+  a.runs = runs;
+  Results<Real> to{};
+  to.hs = operands.next_result<Real>("hs", real, {s.steps, s.batch, s.hidden}, false);
+  to.last_c = operands.next_result<Real>("last_c", real, {s.batch, s.hidden}, !kernels.cell);
+  to.cs = operands.next_result<Real>("cs", real, {s.steps, s.batch, padded(s.hidden)});
+  to.gates = operands.next_result<Real>("gates", real, {s.steps, s.batch, padded(s.hidden) / PAD, kernels.kept, PAD});
+  if (!operands.error().empty()) return operands.error();
+  forward(kernels, Crew(pool), a, to);
+  return "";
+}
+
+template <class Real> std::string run_backward(const Kernels<Real>& kernels, ffi::ThreadPool pool, Operands& operands, int64_t runs) {
+  constexpr ffi::DataType real = dtype_of<Real>;
+  Shapes s{};
+  Arguments<Real> a = arguments_of(operands, kernels, s);
+  if (!operands.error().empty()) return operands.error();
+  a.runs = runs;
+  const int64_t G = s.gates * s.hidden;
+  const std::vector<int64_t> state{s.batch, s.hidden};
+  auto hs = operands.next<Real>("hs", real, {s.steps, s.batch, s.hidden}, false);
+  auto cs = operands.next<Real>("cs", real, {s.steps, s.batch, padded(s.hidden)}, !kernels.cell);
+  auto gates = operands.next<Real>("gates", real, {s.steps, s.batch, padded(s.hidden) / PAD, kernels.kept, PAD});
+  Results<Real> results{{const_cast<Real*>(hs.at), hs.apart}, {const_cast<Real*>(cs.at), cs.apart},
+                        {const_cast<Real*>(gates.at), gates.apart}, {nullptr, 0}};
+  Cotangents<Real> given{};
+  given.hs = operands.next<Real>("dhs", real, {s.steps, s.batch, s.hidden}, false);
+  given.last_c = operands.next<Real>("dlast_c", real, state, !kernels.cell);
+  Gradients<Real> to{};
+  to.kernel = operands.next_result<Real>("dkernel", real, {s.hidden, G}, false);
+  to.input = operands.next_result<Real>("dinput", real, {s.features, G}, !a.x.at);
+  to.bias = operands.next_result<Real>("dbias", real, {G}, false);
+  to.extra = operands.next_result<Real>("dextra", real, {s.hidden}, !kernels.extra);
+  to.first_h = operands.next_result<Real>("dfirst_h", real, state, false);
+  to.first_c = operands.next_result<Real>("dfirst_c", real, state, !kernels.cell);
+  to.start_h = operands.next_result<Real>("dstart_h", real, state, !a.resets.at);
+  to.start_c = operands.next_result<Real>("dstart_c", real, state, !(a.resets.at && kernels.cell));
+  to.d = operands.next_result<Real>("dd", real, {s.steps, s.batch, G});
+  if (!operands.error().empty()) return operands.error();
+  backward(kernels, Crew(pool), a, a.x, a.x.at ? s.features : 0, results, given, to);
+  return "";
+}
+
+typedef std::string Run32(const Kernels<float>&, ffi::ThreadPool, Operands&, int64_t);
+typedef std::string Run64(const Kernels<double>&, ffi::ThreadPool, Operands&, int64_t);
+
+ffi::Error call(ffi::ThreadPool pool, Operands operands, int64_t cell, int64_t runs, Run32 run32, Run64 run64) {
+  if (cell < 0 || cell >= CELLS) return ffi::Error::InvalidArgument("the cell is unknown");
+  if (runs < 1) return ffi::Error::InvalidArgument("runs must be at least 1");
+  operands.runs(runs);
+  const ffi::DataType dtype = operands.dtype_of_argument(3);
+  try {
+    std::string error = "the dtype must be float32 or float64";
+    if (dtype == ffi::F32) error = run32(kernels<float>()[cell], pool, operands, runs);
+    if (dtype == ffi::F64) error = run64(kernels<double>()[cell], pool, operands, runs);
+    return error.empty() ? ffi::Error::Success() : ffi::Error::InvalidArgument("momentum_rnn_jax: " + error);
+  } catch (const std::bad_alloc&) {
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted, "momentum_rnn_jax: out of memory");
+  }
+}
+
+ffi::Error forward_call(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results, int64_t cell, int64_t runs) {
+  return call(pool, Operands(arguments, results), cell, runs, run_forward<float>, run_forward<double>);
+}
+
+ffi::Error backward_call(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results, int64_t cell, int64_t runs) {
+  return call(pool, Operands(arguments, results), cell, runs, run_backward<float>, run_backward<double>);
+}
+
+}  // namespace
+
+#pragma GCC visibility push(default)
+
+XLA_FFI_DEFINE_HANDLER_SYMBOL(momentum_rnn_forward, forward_call,
+                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attr<int64_t>("cell").Attr<int64_t>("runs"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(momentum_rnn_backward, backward_call,
+                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attr<int64_t>("cell").Attr<int64_t>("runs"));
+
+// The instruction set in use: 0 for the platform's baseline, 3 and 4 for x86-64-v3 and -v4.
+extern "C" int momentum_rnn_target() { return chosen == V4 ? 4 : chosen == V3 ? 3 : 0; }
+
+// Use another; -1 where the processor or this library does not have it.
+extern "C" int momentum_rnn_set_target(int version) {
+  const Target target = version == 4 ? V4 : version == 3 ? V3 : BASE;
+  if ((version != 0 && version != 3 && version != 4) || !has(target)) return -1;
+  chosen = target;
+  return 0;
+}
+
+#pragma GCC visibility pop

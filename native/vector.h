@@ -1,0 +1,102 @@
+// Vectors of REAL, by the compiler's vector extensions alone; the width is that of the instruction set compiled for.
+//
+// Everything here is local to a translation unit: a function that the linker could share between instruction sets would
+// run instructions that the processor may not have.
+#pragma once
+#include <cstdint>
+
+#define ALWAYS inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int BYTES = 64, ROWS = 6;  // of a vector; of a tile: 6 x 4 accumulators of 32 registers
+#elif defined(__AVX2__)
+constexpr int BYTES = 32, ROWS = 3;  // 3 x 4 of 16
+#elif defined(__aarch64__)
+constexpr int BYTES = 16, ROWS = 6;  // 6 x 4 of 32
+#else
+constexpr int BYTES = 16, ROWS = 2;
+#endif
+constexpr int W = BYTES / sizeof(REAL);  // lanes
+constexpr int COLUMNS = 4;               // vectors of a tile, at most
+
+typedef REAL V __attribute__((vector_size(BYTES)));
+typedef REAL Unaligned __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
+
+ALWAYS V splat(REAL s) { return s - V{}; }
+ALWAYS V load(const REAL* p) { return *reinterpret_cast<const Unaligned*>(p); }
+ALWAYS void store(REAL* p, V v) { *reinterpret_cast<Unaligned*>(p) = v; }
+
+// The first n lanes, zeros behind them; n may be more than there are lanes.
+__attribute__((noinline)) void copy_some(REAL* to, const REAL* from, long n) {
+  for (long i = 0; i < n; ++i) to[i] = from[i];
+}
+ALWAYS V load(const REAL* p, long n) {
+  if (__builtin_expect(n >= W, 1)) return load(p);
+  REAL v[W] = {};
+  if (n > 0) copy_some(v, p, n);
+  return load(v);
+}
+ALWAYS void store(REAL* p, V x, long n) {
+  if (__builtin_expect(n >= W, 1)) return store(p, x);
+  REAL v[W];
+  store(v, x);
+  if (n > 0) copy_some(p, v, n);
+}
+
+ALWAYS long min_(long a, long b) { return a < b ? a : b; }
+ALWAYS long max_(long a, long b) { return a > b ? a : b; }
+
+// NaN passes, because no comparison with it is true.
+ALWAYS V clamp(V x, REAL bound) {
+  x = x < splat(-bound) ? splat(-bound) : x;
+  return x > splat(bound) ? splat(bound) : x;
+}
+
+template <class T> ALWAYS V tanh_of(V x, T);
+
+// float: a rational function x p(x^2) / q(x^2), of degrees 5 and 3 in x^2, with the least largest relative error on [0, 7.9] (by
+// reweighted least squares); 2.7e-7 with rounding. From there on tanh is 1 to within 2.8e-7.
+template <> ALWAYS V tanh_of(V x, float) {
+  x = clamp(x, 7.9f);
+  V s = x * x;
+  V p = s * REAL(2.4105716092774484e-11) + REAL(-1.490647568191943e-08);
+  p = p * s + REAL(9.939273258334667e-06);
+  p = p * s + REAL(0.0029921072608433824);
+  p = p * s + REAL(0.12984919366836054);
+  p = p * s + REAL(0.9999999833230606);
+  V q = s * REAL(0.00023808820123138354) + REAL(0.024053135753564214);
+  q = q * s + REAL(0.46318237315129906);
+  q = q * s + REAL(1);
+  return x * p / q;
+}
+
+// double: tanh x = m / (m + 2) with m = e^(2x) - 1 = 2^n (e^r - 1) + (2^n - 1), where 2x = n log 2 + r and |r| <= log(2) / 2.
+template <> ALWAYS V tanh_of(V x, double) {
+  typedef int64_t I __attribute__((vector_size(BYTES)));
+  constexpr REAL round = 6755399441055744.0;  // 1.5 * 2^52: behind it there is room for integers alone
+  x = clamp(x, 20) * REAL(2);
+  V shifted = x * REAL(1.4426950408889634) + round;
+  V n = shifted - round;
+  V r = x - n * REAL(0.6931471803691238);     // log 2 in two parts, the first with zeros at its end
+  r = r - n * REAL(1.9082149292705877e-10);
+  V e = splat(REAL(1.0 / 87178291200));       // the Taylor series up to r^14
+  const REAL terms[] = {6227020800, 479001600, 39916800, 3628800, 362880, 40320, 5040, 720, 120, 24, 6, 2, 1};
+  UNROLL for (int i = 0; i < 13; ++i) e = e * r + REAL(1) / terms[i];
+  e = e * r;
+  V scale = (V)(((I)shifted << 52) + (I)splat(1));
+  V m = scale * e + (scale - REAL(1));
+  // Of -0.0 and NaN: both pass through the sums as they are.
+  return m / (m + REAL(2));
+}
+
+ALWAYS V tanh(V x) { return tanh_of(x, REAL()); }
+ALWAYS V sigmoid(V x) { return tanh(x * REAL(0.5)) * REAL(0.5) + REAL(0.5); }
+
+}  // namespace

@@ -1,0 +1,116 @@
+"""The optional native kernels: compiled where a C++ compiler is found, left out with one line where none is.
+
+All else about the package is in setup.cfg. `MOMENTUM_RNN_JAX_NATIVE=0` leaves them out; `=1` makes a failure an error, for building wheels.
+`python setup.py build_ext --inplace` compiles them again for a checkout.
+"""
+
+import concurrent.futures
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+SOURCES = Path(__file__).resolve().parent / "native"
+NAME = "momentum_rnn_jax.native.kernels"
+# No -ffast-math: it lets NaN vanish, and makes a library flush denormal numbers for the whole process when it is loaded.
+FLAGS = "-std=c++17 -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast -fPIC -fvisibility=hidden -Wall -Wextra".split()
+TARGETS = {"base": []}
+if platform.machine() in ("x86_64", "AMD64"):
+    v4 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
+    TARGETS = {"base": ["-march=x86-64"], "v3": ["-march=x86-64-v3"], "v4": v4}
+REALS = {"f32": "float", "f64": "double"}
+
+
+class NoLibrary(Exception):
+    """Why the kernels cannot be compiled, in one line."""
+
+
+def compiler() -> list[str]:
+    """The command of the C++ compiler: `CXX`, or the first of the usual ones."""
+    for command in (os.environ.get("CXX"), "g++", "clang++", "c++"):
+        if command and shutil.which(shlex.split(command)[0]):
+            return shlex.split(command)
+    raise NoLibrary("no C++ compiler was found (g++ or clang++, or the environment variable CXX)")
+
+
+def headers() -> str:
+    """Where the headers of XLA's foreign function interface are."""
+    try:
+        import jaxlib
+    except ImportError:
+        raise NoLibrary("jaxlib, which has the headers, is not installed") from None
+    folder = Path(jaxlib.__file__).parent / "include"
+    if not (folder / "xla/ffi/api/ffi.h").exists():
+        raise NoLibrary(f"jaxlib {jaxlib.__version__} has no headers of the foreign function interface")
+    return str(folder)
+
+
+def compile_library(output: Path) -> None:
+    """Compile and link the kernels, once for every instruction set and precision."""
+    extra = shlex.split(os.environ.get("CXXFLAGS", ""))
+    command = [*compiler(), *FLAGS, *extra, "-isystem", headers(), "-c"]
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = [[*command, str(SOURCES / "handlers.cc"), "-o", f"{folder}/handlers.o"]]
+        for target, flags in TARGETS.items():
+            for short, real in REALS.items():
+                name = f"kernels_{short}_{target}"
+                defines = [f"-DREAL={real}", f"-DKERNELS={name}"]
+                jobs.append([*command, *flags, *defines, str(SOURCES / "kernels.cc"), "-o", f"{folder}/{name}.o"])
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(_run, jobs))
+        output.parent.mkdir(parents=True, exist_ok=True)
+        strip = [] if extra or sys.platform == "darwin" else ["-s"]
+        _run([*compiler(), "-shared", *extra, *strip, "-o", str(output), *sorted(map(str, Path(folder).glob("*.o")))])
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        print(done.stderr, file=sys.stderr)
+        raise NoLibrary(f"{command[0]} failed")
+
+
+class BuildKernels(build_ext):
+    """Compiles the one extension of this package, which is loaded by ctypes and knows nothing of Python's version."""
+
+    def get_ext_filename(self, fullname: str) -> str:
+        return os.path.join(*fullname.split(".")) + ".so"
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compile it, or say in one line why it is left out."""
+        wanted = os.environ.get("MOMENTUM_RNN_JAX_NATIVE", "")
+        output = Path(self.get_ext_fullpath(ext.name))
+        try:
+            if wanted == "0":
+                raise NoLibrary("MOMENTUM_RNN_JAX_NATIVE is 0")
+            compile_library(output)
+        except NoLibrary as why:
+            if wanted == "1":
+                raise
+            output.unlink(missing_ok=True)
+            print(f"momentum_rnn_jax is installed without its native CPU kernels: {why}.", file=sys.stderr)
+
+    def copy_extensions_to_source(self) -> None:
+        """For an editable installation; there may be nothing to copy."""
+        if all(Path(self.build_lib, self.get_ext_filename(ext.name)).exists() for ext in self.extensions):
+            super().copy_extensions_to_source()
+
+
+class Wheel(bdist_wheel):
+    """One wheel a platform, or one for all where the kernels were left out."""
+
+    def get_tag(self) -> tuple[str, str, str]:
+        if not any(Path(self.bdist_dir).rglob("kernels.so")):
+            return "py3", "none", "any"
+        return "py3", "none", super().get_tag()[2]
+
+
+setup(ext_modules=[Extension(NAME, [])], cmdclass={"build_ext": BuildKernels, "bdist_wheel": Wheel})
