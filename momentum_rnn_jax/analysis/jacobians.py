@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax.analysis._coordinates import blocks
 from momentum_rnn_jax.analysis._run import Run, check_span, checked, compiled
 from momentum_rnn_jax.analysis._scaled import NORMS, Blocks, Scaled, log10, product_log_norms, products
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
@@ -28,7 +27,9 @@ def step_jacobians(cell: Any, params: Params | None, xs: Array, state: CellState
     - "drive": the drive's state varies; the core's is held.
     - "full": everything varies. For a `Cell` this is block triangular, `[[core, ·], [0, drive]]`.
 
-    The coordinates are h, the rest of the core's state, the drive's leaves, in this order. Integers, such as counts, are none.
+    The coordinates are h, the rest of the core's state and the drive's leaves, in this order. Integers, such as counts, have
+    none. Nothing is sampled: a core with noise is analysed without it. `RecurrentDropout` then has the same vector in h and in y;
+    the two move together and have the coordinates of one, as in the core that it wraps.
 
     Args:
       cell: a `Cell` or any other `RecurrentCell`; or an NNX cell of this library, with `params=None`. Of a Linen cell, pass both
@@ -62,8 +63,8 @@ def _step_jacobians(cell: RecurrentCell, params: Params, xs: Array, state: CellS
 
     def jacobian(step: tuple[CellState, Array]) -> Array:
         before, x = step
-        z, next_z = run.step(wrt, before)
-        return jax.jacfwd(next_z)(z, x)
+        z, advance = run.step(wrt, before)
+        return jax.jacfwd(lambda z: advance(z, x)[0])(z)
 
     return jax.lax.map(jacobian, run.steps, batch_size=CHUNK)  # jax.vmap, a chunk of steps at a time
 
@@ -181,7 +182,7 @@ def jacobian_log_norms(
 @compiled("wrt", "norm")
 def _log_norms(cell: RecurrentCell, params: Params, xs: Array, state: CellState | None, wrt: str, norm: str) -> Array:
     run = Run.over(cell, params, xs, state)
-    return product_log_norms(_pull_back(run, wrt), run.steps, blocks(run.last, wrt), run.dtype, norm)
+    return product_log_norms(_pull_back(run, wrt), run.steps, run.layout.blocks(wrt), run.dtype, norm)
 
 
 def _product(
@@ -194,8 +195,9 @@ def _product(
 
 @compiled("start", "wrt")
 def _scaled_product(cell: RecurrentCell, params: Params, xs: Array, state: CellState | None, start: int, wrt: str) -> Scaled:
-    run = Run.over(cell, params, xs, state).since(start)
-    product, _ = products(_pull_back(run, wrt), run.steps, blocks(run.last, wrt), run.dtype, lambda product: None)
+    run = Run.over(cell, params, xs, state)
+    steps, sizes = run.part(start, len(xs)), run.layout.blocks(wrt)
+    product, _ = products(_pull_back(run, wrt), steps, sizes, run.dtype, lambda product: None)
     return product
 
 

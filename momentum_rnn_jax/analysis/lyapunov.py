@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax.analysis._coordinates import size
-from momentum_rnn_jax.analysis._run import Run, check_finite, checked, compiled, start_like
+from momentum_rnn_jax.analysis._coordinates import Layout
+from momentum_rnn_jax.analysis._run import Run, check_finite, checked, compiled
 from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
 from momentum_rnn_jax.drives import Adam, Momentum, Nesterov, RMSProp
 
@@ -65,7 +65,7 @@ def lyapunov_spectrum(
     """
     cell, params, xs, state = checked(cell, params, xs, state, wrt)
     if frame is not None:
-        n = size(start_like(cell, params), wrt)
+        n = Layout.of(cell, params, xs).size(wrt)
         frame = _checks.floating("frame", frame, min_ndim=2, layout="(n, n)").astype(xs.dtype)
         if frame.shape != (n, n):
             raise ValueError(f"frame must have shape {(n, n)}, got {frame.shape}.")
@@ -86,24 +86,24 @@ def _spectrum(
     if frame is not None:
         logs = _by_qr(run, wrt, jnp.linalg.qr(frame)[0])
     elif wrt == "full":
-        logs = jnp.concatenate([_of_block(run, block) for block in diagonal_blocks(cell, run.last)], axis=1)
+        logs = jnp.concatenate([_of_block(run, block) for block in diagonal_blocks(cell, run.layout)], axis=1)
     else:
         logs = _of_block(run, wrt)
     return -jnp.sort(-logs[warmup:].mean(axis=0))
 
 
-def diagonal_blocks(cell: RecurrentCell, state: CellState) -> tuple[str, ...]:
+def diagonal_blocks(cell: RecurrentCell, layout: Layout) -> tuple[str, ...]:
     """Of the full map: a `Cell`'s core and, if it remembers anything, its drive; all at once where the drive sees h."""
-    return tuple(block for block in ("core", "drive") if size(state, block)) if type(cell) is Cell else ("full",)
+    return tuple(block for block in ("core", "drive") if layout.size(block)) if type(cell) is Cell else ("full",)
 
 
 def _of_block(run: Run, wrt: str) -> Array:
     """log |R_t,ii| for every step, (T, n), from a frame that starts with the coordinates."""
     if wrt == "drive" and type(run.cell) is Cell and type(run.cell.drive) in DIAGONAL:
-        ones = jnp.ones(size(run.last, wrt), run.dtype)
+        ones = jnp.ones(run.layout.size(wrt), run.dtype)
         _, factors = jax.lax.scan(lambda _, step: (None, _push_forward(run, wrt, step)(ones)), None, run.steps)
         return jnp.log(jnp.abs(factors))
-    return _by_qr(run, wrt, jnp.eye(size(run.last, wrt), dtype=run.dtype))
+    return _by_qr(run, wrt, jnp.eye(run.layout.size(wrt), dtype=run.dtype))
 
 
 def _by_qr(run: Run, wrt: str, frame: Array) -> Array:
@@ -119,5 +119,5 @@ def _by_qr(run: Run, wrt: str, frame: Array) -> Array:
 def _push_forward(run: Run, wrt: str, step: tuple[CellState, Array]) -> Callable[[Array], Array]:
     """From a vector q to `J_t q`."""
     before, x = step
-    z, next_z = run.step(wrt, before)
-    return lambda q: jax.jvp(lambda z: next_z(z, x), (z,), (q,))[1]
+    z, advance = run.step(wrt, before)
+    return lambda q: jax.jvp(lambda z: advance(z, x)[0], (z,), (q,))[1]

@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 
 from momentum_rnn_jax._pytree import pytree_dataclass
-from momentum_rnn_jax.analysis._coordinates import size
-from momentum_rnn_jax.analysis._run import checked, start_like
+from momentum_rnn_jax.analysis._coordinates import Layout
+from momentum_rnn_jax.analysis._run import checked
 from momentum_rnn_jax.analysis.gradients import gradient_norms, input_sensitivity
 from momentum_rnn_jax.analysis.jacobians import jacobian_log_norms, singular_spectrum
 from momentum_rnn_jax.analysis.lyapunov import diagonal_blocks, lyapunov_spectrum
@@ -150,15 +150,15 @@ def gradient_flow(
     cell, params, xs, state = checked(cell, params, xs, state)
     arguments = (cell, params, xs, state)
     norms = None if loss_fn is None else gradient_norms(loss_fn, *arguments)  # first: a loss that is refused is refused early
-    like = start_like(cell, params)
-    core_is_h = size(like, "core") == size(like, "hidden")
+    layout = Layout.of(cell, params, xs)
+    core_is_h = layout.size("core") == layout.size("hidden")
     return GradientFlow(
         jacobian_log_norms={
             wrt: jacobian_log_norms(*arguments, wrt=wrt, norm=norm) for wrt in ("hidden", "core")[: 1 if core_is_h else 2]
         },
         input_sensitivity=input_sensitivity(*arguments, norm=norm),
         singular_spectrum=singular_spectrum(*arguments, wrt="core"),
-        lyapunov_spectrum={block: lyapunov_spectrum(*arguments, wrt=block) for block in diagonal_blocks(cell, like)},
+        lyapunov_spectrum={block: lyapunov_spectrum(*arguments, wrt=block) for block in diagonal_blocks(cell, layout)},
         gradient_norms=norms,
         theorem_product=None if why_not(cell) else theorem_product(*arguments, norm=norm),
     )
