@@ -48,6 +48,16 @@ class Readout(mr.Elman):
         return 2
 
 
+@mr.pytree_dataclass
+class Compiled(mr.Elman):
+    """A core whose step is a compiled function, which returns h twice."""
+
+    recurrence = "general"
+
+    def step(self, prepared, state, d, noise=None):
+        return jax.jit(jax.checkpoint(super().step))(prepared, state, d)
+
+
 # Every other core: those of the package, some that wrap or are wrapped in more than one way, and some of a user's.
 OTHER_CORES = NEW_CORES | {
     "linear_leaky": mr.Leaky(HIDDEN, activation="identity"),
@@ -56,6 +66,7 @@ OTHER_CORES = NEW_CORES | {
     "read_out": user_cores.CORES["read_out"],
     "counting": user_cores.CORES["counting"],
     "readout": Readout(HIDDEN),
+    "compiled": Compiled(HIDDEN),
 }
 every_other_core = pytest.mark.parametrize("core", OTHER_CORES)
 
@@ -648,7 +659,7 @@ class TestFlax:
         variables = module.init(jax.random.key(0), carry, xs[0])
         cell, params = module.apply(variables, 2, method="functional")
         assert analysis.jacobian_log_norms(cell, params, xs, carry).shape == (T + 1,)
-        with pytest.raises(TypeError, match="of a Linen cell, pass the two"):
+        with pytest.raises(TypeError, match="for a Linen cell, pass the cell and params"):
             analysis.jacobian_log_norms(module, None, xs)
 
 
@@ -763,7 +774,7 @@ class TestBadArguments:
             ),
             (
                 lambda c, p, xs: analysis.lyapunov_spectrum(mr.lstm(3), p, xs, wrt="drive"),
-                "wrt must not be 'drive' for this cell",
+                "wrt must be one of 'hidden', 'core', 'full' for this cell, whose drive has no state, got 'drive'",
             ),
             (
                 lambda c, p, xs: analysis.lyapunov_spectrum(c, p, xs, frame=jnp.eye(3)),
@@ -787,7 +798,7 @@ class TestBadArguments:
             ),
             (
                 lambda c, p, xs: analysis.gradient_norms(jnp.sum, mr.Cell(c.core, Undecorated()), p, xs),
-                "cell.drive must be a pytree, but Undecorated is none: decorate the class with momentum_rnn_jax.pytree_dataclass",
+                "cell.drive must be a pytree, got Undecorated: decorate the class with momentum_rnn_jax.pytree_dataclass",
             ),
             (lambda c, p, xs: analysis.jacobian_log_norms(c, p, xs, norm="max"), "norm must be one of 'spectral', 'frobenius'"),
             (lambda c, p, xs: analysis.input_sensitivity(c, p, xs, norm=2), "norm must be one of"),

@@ -1,7 +1,7 @@
 """A cell's state as a vector: which of its entries vary, in which order, and which are held."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
 
 HIDDEN, REST_OF_CORE, DRIVE = range(3)
 WRT = {"hidden": {HIDDEN}, "core": {HIDDEN, REST_OF_CORE}, "drive": {DRIVE}, "full": {HIDDEN, REST_OF_CORE, DRIVE}}
+CALLS = ("jit", "remat2")  # what JAX calls the primitives of `jax.jit` and `jax.checkpoint`
 
 
 class Part(NamedTuple):
@@ -100,9 +101,19 @@ def _output(cell: RecurrentCell, params: Params, xs: Array, like: CellState, cor
     """Which of the core's leaves after a step are the step's output itself, the one that the core declares first."""
     x = jax.ShapeDtypeStruct(xs.shape[1:], xs.dtype)
     step = jax.make_jaxpr(lambda params, state, x: cell.advance(cell.prepare(params), state, x))(params, like, x)
-    *leaves, y = step.jaxpr.outvars
+    *leaves, y = [_origin(step.jaxpr, var) for var in step.jaxpr.outvars]
     declared = core.get(getattr(cell.core, "output", "h"))
-    return sorted((i for i in core.values() if leaves[i] is y), key=lambda i: i != declared)
+    return sorted((i for i in core.values() if leaves[i] == y), key=lambda i: i != declared)
+
+
+def _origin(jaxpr: Any, var: Any) -> tuple[int, ...]:
+    """What identifies a value: the variable that it is, inside the compiled or rematerialised function that returns it."""
+    for eqn in jaxpr.eqns:
+        for i, out in enumerate(eqn.outvars):
+            if out is var and eqn.primitive.name in CALLS:
+                inner = getattr(eqn.params["jaxpr"], "jaxpr", eqn.params["jaxpr"])
+                return id(eqn), *_origin(inner, inner.outvars[i])  # one function may be called twice
+    return (id(var),)
 
 
 def start_like(cell: RecurrentCell, params: Params) -> CellState:

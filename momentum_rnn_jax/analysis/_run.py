@@ -1,4 +1,4 @@
-"""One sequence's run through a cell: its arguments, checked, its states, and the map of each step on chosen coordinates."""
+"""A cell's run over one sequence: the checked arguments, the states, and the map of each step on chosen coordinates."""
 
 import inspect
 from collections.abc import Callable
@@ -23,7 +23,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def full_precision() -> AbstractContextManager[Any]:
-    """Full-precision matrix products on accelerators too, whose faster ones long products would not survive."""
+    """Full-precision matrix products on accelerators too: in long products the errors of faster ones would add up."""
     return jax.default_matmul_precision("highest")
 
 
@@ -75,7 +75,7 @@ class Run(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the computation."""
+        """The dtype of the computation."""
         return self.xs.dtype
 
     def part(self, start: int, stop: int) -> tuple[CellState, Array]:
@@ -115,13 +115,13 @@ class Run(NamedTuple):
 def checked(
     cell: Any, params: Any, xs: Any, state: Any, wrt: str = "full"
 ) -> tuple[RecurrentCell, Params, Array, CellState | None]:
-    """The arguments that every analysis begins with, refused where they do not fit; in at least float32."""
+    """The arguments that every analysis takes, checked, in at least float32."""
     if params is None and not isinstance(cell, RecurrentCell) and _is_nnx_cell(cell):
         cell, params = cell.functional()
     if not isinstance(cell, RecurrentCell):
         raise TypeError(
             f"cell must be a Cell with its params, or an NNX cell of this library with params=None, got {type(cell).__name__}; "
-            "of a Linen cell, pass the two that its method `functional` returns."
+            "for a Linen cell, pass the cell and params that its method `functional` returns."
         )
     xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
     if xs.ndim != 2 or not xs.shape[0]:
@@ -134,7 +134,7 @@ def checked(
     for path, leaf in jax.tree_util.tree_leaves_with_path(cell):
         if isinstance(leaf, Drive | Core | RecurrentCell):
             raise TypeError(
-                f"cell{jax.tree_util.keystr(path)} must be a pytree, but {type(leaf).__name__} is none: "
+                f"cell{jax.tree_util.keystr(path)} must be a pytree, got {type(leaf).__name__}: "
                 "decorate the class with momentum_rnn_jax.pytree_dataclass."
             )
     for name, tree in {"cell": cell, "params": params, "xs": xs, "state": state}.items():
@@ -146,8 +146,10 @@ def checked(
     if not hasattr(getattr(like.core, "h", None), "dtype"):
         raise TypeError(f"cell must have a core whose state has the array h, got {_checks.outline(like.core)}.")
     _checks.choice("wrt", wrt, WRT)
-    if not Layout.of(cell, params, xs).size(wrt):
-        raise ValueError(f"wrt must not be {wrt!r} for this cell, whose {wrt} remembers nothing.")
+    layout = Layout.of(cell, params, xs)
+    if not layout.size(wrt):
+        allowed = ", ".join(repr(name) for name in WRT if layout.size(name))
+        raise ValueError(f"wrt must be one of {allowed} for this cell, whose {wrt} has no state, got {wrt!r}.")
     if state is not None:
         state = jax.tree.map(lambda leaf, like: leaf if leaf.dtype == like.dtype else leaf.astype(like.dtype), state, like)
     return cell, params, xs, state
@@ -158,7 +160,7 @@ def check_span(start: Any, stop: Any, steps: int) -> tuple[int, int]:
     start = _checks.integer("start", start, low=0, high=steps)
     stop = steps if stop is None else _checks.integer("stop", stop, low=0, high=steps)
     if not start <= stop <= steps:
-        raise ValueError(f"start and stop must be 0 <= start <= stop <= {steps}, the steps of xs; got {start} and {stop}.")
+        raise ValueError(f"start and stop must satisfy 0 <= start <= stop <= {steps}, the steps of xs; got {start} and {stop}.")
     return start, stop
 
 
@@ -168,7 +170,7 @@ def _is_nnx_cell(cell: Any) -> bool:
 
 
 def check_finite(name: str, tree: Any) -> None:
-    """Refuse NaN and infinity wherever there is a value already."""
+    """Refuse NaN and infinity in arrays whose values are known."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if isinstance(leaf, jax.core.Tracer) or not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             continue

@@ -1,4 +1,4 @@
-"""Gradients along a sequence: those of a loss with respect to every state, and those of the last output to every input."""
+"""Gradients along a sequence: of a loss with respect to every state, and of the last output with respect to every input."""
 
 from collections.abc import Callable
 from typing import Any
@@ -91,7 +91,7 @@ def _adjoint_norms(
 
 
 def _euclidean(vector: Array) -> Array:
-    """Its norm, whose squares neither underflow nor overflow."""
+    """The Euclidean norm, where the squares neither underflow nor overflow."""
     scaled = rescale(vector, jnp.zeros((), jnp.int32))
     return jnp.ldexp(jnp.linalg.norm(scaled.mantissa), scaled.exponent)
 
@@ -101,11 +101,11 @@ def input_sensitivity(
 ) -> Array:
     """`log10 ‖∂h_T/∂x_s‖` for s = 1 … T: how much of each input is left in the last output, h_T.
 
-    Here momentum acts. In the momentum RNN, with `h_t = σ(U h_{t-1} + b + v_t)` and D_t the derivative of σ there,
+    This is where momentum shows. In the momentum RNN, with `h_t = σ(U h_{t-1} + b + v_t)` and D_t the derivative of σ there,
 
         ∂h_T/∂x_s = Σ_{j=s…T} (∏_{k=j+1…T} D_k U) D_j μ^{j-s} step_size W,
 
-    where the plain RNN has the term j = s alone: an input goes on entering after its step, with weights μ^{j-s}.
+    where the plain RNN has the term j = s alone: an input goes on entering after its own step, with weights μ^{j-s}.
 
     Args:
       cell, params, xs, state: as in `step_jacobians`.

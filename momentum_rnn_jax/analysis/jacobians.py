@@ -1,4 +1,4 @@
-"""Jacobians of a cell's steps, their products, and what grows or fades along them."""
+"""Jacobians of a cell's steps, their products, and how these grow or fade."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,11 +32,11 @@ def step_jacobians(cell: Any, params: Params | None, xs: Array, state: CellState
     the two move together and have the coordinates of one, as in the core that it wraps.
 
     Args:
-      cell: a `Cell` or any other `RecurrentCell`; or an NNX cell of this library, with `params=None`. Of a Linen cell, pass both
-        that `module.apply(variables, in_features, method="functional")` returns.
-      params: from `cell.init`. Everything is computed in their dtype, or in float32 when that is narrower.
+      cell: a `Cell` or any other `RecurrentCell`; or an NNX cell of this library, with `params=None`. For a Linen cell, pass the
+        cell and params that `module.apply(variables, in_features, method="functional")` returns.
+      params: from `cell.init`. Everything is computed in their dtype, or in float32 where that is narrower.
       xs: one sequence, (T, F), T at least 1; use `jax.vmap` for a batch.
-      state: of a single sequence, where the run starts; `cell.initial_state(params)` unless given.
+      state: where the run starts, without a batch axis; `cell.initial_state(params)` unless given.
       wrt: "hidden", "core", "drive" or "full".
 
     Returns:
@@ -44,7 +44,7 @@ def step_jacobians(cell: Any, params: Params | None, xs: Array, state: CellState
 
     Raises:
       TypeError, ValueError: an argument does not fit the cell or another one, or holds NaN or infinity; the message names it.
-        Traced values cannot be looked at.
+        Traced values are not checked.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> from momentum_rnn_jax import analysis
@@ -81,7 +81,7 @@ def jacobian_product(
 ) -> Array:
     """`∂s_stop/∂s_start`: the product `J_stop … J_{start+1}` of the steps' Jacobians, the identity where the two are equal.
 
-    It is multiplied up without underflow or overflow; the result itself may be outside the dtype's range after a long way.
+    The product is formed without underflow or overflow; the result itself may be outside the dtype's range after many steps.
 
     Args:
       cell, params, xs, state, wrt: as in `step_jacobians`.
@@ -117,8 +117,8 @@ def singular_spectrum(
 ) -> Array:
     """log10 of the singular values of `∂s_stop/∂s_start`, largest first.
 
-    A product knows its small singular values only as far as rounding allows: those below `n · eps` times the largest (n = 128:
-    1.5e-5 in float32, 3e-14 in float64) are lost in it, and returned as NaN. `lyapunov_spectrum` resolves all of them.
+    Small singular values of a product are lost to rounding: those below `n · eps` times the largest (n = 128: 1.5e-5 in float32,
+    3e-14 in float64) are returned as NaN. `lyapunov_spectrum` resolves all of them.
 
     Args:
       cell, params, xs, state, start, stop, wrt: as in `jacobian_product`.
@@ -149,10 +149,10 @@ def _log10_singular_values(matrix: Scaled) -> Array:
 def jacobian_log_norms(
     cell: Any, params: Params | None, xs: Array, state: CellState | None = None, wrt: str = "hidden", norm: str = "spectral"
 ) -> Array:
-    """`log10 ‖∂s_T/∂s_t‖` for t = 0 … T: how much of a small change of s_t is left, or what it has grown to, at the end.
+    """`log10 ‖∂s_T/∂s_t‖` for t = 0 … T: how much of a small change of s_t is left, or how far it has grown, at the end.
 
-    The product's columns for the core and for the drive carry a binary exponent each, so any length works in any precision, and
-    what fades beside a velocity is still there when that restarts. Only one product is kept at a time.
+    The product's columns for the core and for the drive each carry a binary exponent, so any length works in any precision, and
+    what fades beside a velocity is still there when the velocity restarts. Only one product is kept at a time.
 
     Args:
       cell, params, xs, state, wrt: as in `step_jacobians`.

@@ -1,4 +1,4 @@
-"""Lyapunov exponents: the rates per step at which a cell's run stretches or shrinks, in every direction."""
+"""Lyapunov exponents: the rates per step at which small changes of a cell's state grow or shrink, in every direction."""
 
 from collections.abc import Callable
 from typing import Any
@@ -32,8 +32,8 @@ def lyapunov_spectrum(
     An exponent λ means that lengths in its direction change like e^{λt}; in decades per step it is λ / ln 10. The QR method:
     a frame is carried along, `J_t Q_{t-1} = Q_t R_t`, and `λ_i = 1/N · Σ_t log |R_t,ii|`. Unlike the singular values of a product
     this resolves small ones too, as long as no single step shrinks one direction by more than rounding (eps) against another.
-    The exponents are those of the steps that are counted, N of them, and depend on where the frame starts, by O(1/N): from a
-    random frame, 2,000 steps of a momentum RNN find log μ to 2e-3, and to 1e-3 if 500 of them are a warmup.
+    The exponents are means over the N steps that are counted, and depend on where the frame starts, by O(1/N): from a random
+    frame, 2,000 steps of a momentum RNN give log μ to 2e-3, and to 1e-3 if 500 of them are a warmup.
 
     The full map of a `Cell` is block triangular, so a frame that starts with the core's coordinates remains so: the full spectrum
     is exactly the core's together with the drive's, at any N. Momentum adds log μ, once for each gate of each unit, and changes
@@ -42,12 +42,12 @@ def lyapunov_spectrum(
 
     Args:
       cell, params, xs, state, wrt: as in `step_jacobians`.
-      frame: (n, n), of full rank, where the frame starts, made orthogonal by a QR decomposition; the coordinates themselves
-        unless given.
-      warmup: how many steps at the start turn the frame and are not counted, less than T. They take most of a poor frame away.
+      frame: (n, n), of full rank, where the frame starts, made orthogonal by a QR decomposition; the identity unless given.
+      warmup: how many steps at the start, less than T, turn the frame and are not counted. They remove most of the effect of a
+        poor frame.
 
     Returns:
-      (n,). -inf for directions that are lost at once.
+      (n,). -inf for directions that a step maps to zero.
 
     Raises:
       TypeError, ValueError: as `step_jacobians`; `frame` has another shape, less than full rank, or NaN or infinity in it;
@@ -93,7 +93,7 @@ def _spectrum(
 
 
 def diagonal_blocks(cell: RecurrentCell, layout: Layout) -> tuple[str, ...]:
-    """Of the full map: a `Cell`'s core and, if it remembers anything, its drive; all at once where the drive sees h."""
+    """The diagonal blocks of the full map: a `Cell`'s core and, where it has a state, its drive; one block for another cell."""
     return tuple(block for block in ("core", "drive") if layout.size(block)) if type(cell) is Cell else ("full",)
 
 
