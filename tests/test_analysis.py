@@ -5,6 +5,7 @@ import json
 import math
 import re
 import sys
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -19,21 +20,64 @@ from benchmarks import analysis as benchmark
 from momentum_rnn_jax import analysis
 from momentum_rnn_jax import linen as mlinen
 from momentum_rnn_jax import nnx as mnnx
-from momentum_rnn_jax.analysis._coordinates import parts
 from momentum_rnn_jax.analysis._scaled import spectral_norm
+from tests import user_cores
 from tests.flax_cells import standard_promotion
+from tests.new_cores import NEW_CORES
 from tests.registry import CELLS, COMMON_CORES, FEATURES, HIDDEN, problem, split_floats
 
-# Every drive before one core, every common core behind one drive, and the cell that is neither; all the others are traced, below.
+# Every drive before one core, every common core behind one drive, and the cell that is neither.
 MOMENTUM = [f"momentum-{core}" for core in COMMON_CORES]
 NAMES = [name for name in CELLS if name.endswith("-lstm") or name in MOMENTUM or "-" not in name]
 every_cell = pytest.mark.parametrize("name", NAMES)
 T = 5
 
 
+@mr.pytree_dataclass
+class Readout(mr.Elman):
+    """A core whose output is no entry of its state."""
+
+    recurrence = "general"
+
+    def step(self, prepared, state, d, noise=None):
+        new, h = super().step(prepared, state, d)
+        return new, jnp.sin(3 * h[..., :2])
+
+    @property
+    def output_features(self):
+        return 2
+
+
+@mr.pytree_dataclass
+class Compiled(mr.Elman):
+    """A core whose step is a compiled function, which returns h twice."""
+
+    recurrence = "general"
+
+    def step(self, prepared, state, d, noise=None):
+        return jax.jit(jax.checkpoint(super().step))(prepared, state, d)
+
+
+# Every other core: those of the package, some that wrap or are wrapped in more than one way, and some of a user's.
+OTHER_CORES = NEW_CORES | {
+    "linear_leaky": mr.Leaky(HIDDEN, activation="identity"),
+    "recurrent_dropout_lstmp": mr.RecurrentDropout(mr.LSTM(HIDDEN, projection_features=3), rate=0.3),
+    "layer_norm_recurrent_dropout": mr.LayerNorm(mr.RecurrentDropout(mr.LSTM(HIDDEN), rate=0.3), eps=0.1),
+    "read_out": user_cores.CORES["read_out"],
+    "counting": user_cores.CORES["counting"],
+    "readout": Readout(HIDDEN),
+    "compiled": Compiled(HIDDEN),
+}
+every_other_core = pytest.mark.parametrize("core", OTHER_CORES)
+
+
 def single(name, dtype=float, time=T):
     """A cell of the registry, parameters, one sequence, and a state in the middle of it."""
-    cell = CELLS[name]
+    return arranged(CELLS[name], dtype, time)
+
+
+def arranged(cell, dtype=float, time=T):
+    """The cell, parameters, one sequence, and a state in the middle of it."""
     params, xs, state, _ = problem(cell, dtype, time=time, batch=())
     return cell, params, xs, state
 
@@ -57,20 +101,29 @@ def symmetric(eigenvalues):
 
 def taken(state, wrt):
     """What varies, in the order of the coordinates, written down once more: h, the core's others, the drive's floats."""
-    others = [leaf for field, leaf in state.core._asdict().items() if field != "h"]
+    others = [getattr(state.core, field) for field in others_of(state.core)]
     drive = split_floats(state.drive)[0]
     return {"hidden": [state.core.h], "core": [state.core.h, *others], "drive": drive, "full": [state.core.h, *others, *drive]}[
         wrt
     ]
 
 
+def others_of(core_state):
+    """The entries beside h with coordinates of their own: integers have none, nor has the h that recurrent dropout outputs."""
+    fields = [field for field in core_state._fields if field not in ("h", "count")]
+    return [field for field in fields if not (isinstance(core_state, mr.RecurrentDropoutState) and field == "y")]
+
+
 def replaced(state, wrt, values):
     values = list(values)
     core, drive = state.core, state.drive
     if wrt != "drive":
-        core = core._replace(h=values.pop(0))
+        h = values.pop(0)
+        if isinstance(core, mr.RecurrentDropoutState):
+            core = core._replace(y=core.y + (h - core.h))
+        core = core._replace(h=h)
     if wrt in ("core", "full"):
-        core = core._replace(**{field: values.pop(0) for field in core._fields if field != "h"})
+        core = core._replace(**{field: values.pop(0) for field in others_of(core)})
     if wrt in ("drive", "full"):
         drive = split_floats(drive)[1](values)
     return mr.CellState(drive, core)
@@ -113,10 +166,52 @@ def test_products_are_jacobians_of_composed_maps(float64, name):
         np.testing.assert_allclose(product @ direction, difference, rtol=0, atol=1e-6 * np.abs(difference).max())
 
 
+@every_other_core
+def test_products_are_jacobians_of_the_state_after_some_steps(float64, core):
+    cell, params, xs, state = arranged(mr.Cell(OTHER_CORES[core], mr.Momentum(mu=0.6, step_size=0.7)), time=3)
+
+    def after(z, wrt, unravel):
+        last, _ = jax.lax.scan(lambda state, x: (cell.step(params, state, x)[0], None), replaced(state, wrt, unravel(z)), xs)
+        return ravel_pytree(taken(last, wrt))[0]
+
+    @partial(jax.jit, static_argnums=0)
+    def work_out(wrt):
+        z, unravel = ravel_pytree(taken(state, wrt))
+        through = composed(cell, params, xs, state, wrt)[1] if wrt == "hidden" else lambda z: after(z, wrt, unravel)
+        run = cell, params, xs, state
+        spectrum = analysis.singular_spectrum(*run, wrt=wrt), analysis.lyapunov_spectrum(*run, wrt=wrt)
+        product, log_norms = analysis.jacobian_product(*run, wrt=wrt), analysis.jacobian_log_norms(*run, wrt, "frobenius")
+        return jax.jacfwd(through)(z), product, analysis.step_jacobians(*run, wrt), log_norms, spectrum
+
+    for wrt in ("hidden", "core", "full"):
+        jacobian, product, steps, log_norms, (singular, exponents) = work_out(wrt)
+        scale = np.abs(jacobian).max()
+        np.testing.assert_allclose(product, jacobian, rtol=0, atol=1e-9 * scale)
+        np.testing.assert_allclose(np.linalg.multi_dot(steps[::-1]), jacobian, rtol=0, atol=1e-9 * scale)
+        assert log_norms[0] == pytest.approx(np.log10(np.linalg.norm(jacobian)), abs=1e-9)
+        resolved = ~np.isnan(singular)
+        expected = np.linalg.svd(jacobian, compute_uv=False)
+        np.testing.assert_allclose(10 ** singular[resolved], expected[resolved], rtol=0, atol=1e-9 * scale)
+        Q, stretched = np.eye(len(jacobian)), 1.0
+        for J in steps:
+            Q, R = np.linalg.qr(J @ Q)
+            stretched = stretched * np.abs(np.diag(R))
+        np.testing.assert_allclose(np.exp(3 * exponents), np.sort(stretched)[::-1], rtol=0, atol=1e-9)
+
+
 @every_cell
 def test_losses_against_automatic_differentiation(float64, name):
-    cell, params, xs, state = single(name)
-    weights = jnp.asarray(np.random.default_rng(2).normal(size=(T, HIDDEN)))
+    check_losses(*single(name))
+
+
+@every_other_core
+def test_losses_of_other_cores_against_automatic_differentiation(float64, core):
+    check_losses(*arranged(mr.Cell(OTHER_CORES[core], mr.Momentum(mu=0.6, step_size=0.7)), time=3))
+
+
+def check_losses(cell, params, xs, state):
+    T = len(xs)
+    weights = jnp.asarray(np.random.default_rng(2).normal(size=(T, cell.core.output_features)))
 
     def loss(hs):
         return jnp.sum(jnp.sin(hs) * weights)
@@ -125,32 +220,52 @@ def test_losses_against_automatic_differentiation(float64, name):
         """The loss when the amounts are added to s_t."""
 
         def add(state, where):
-            moved = [leaf + jnp.where(where, amount, 0) for leaf, amount in zip(taken(state, "full"), amounts, strict=True)]
+            moved = jax.tree.map(lambda leaf, amount: leaf + jnp.where(where, amount, 0), taken(state, "full"), amounts)
             return replaced(state, "full", moved)
 
         def step(state, inputs):
             x, number = inputs
-            state = add(cell.step(params, state, x)[0], number == t)
-            return state, state.core.h
+            new, y = cell.step(params, state, x)
+            new = add(new, number == t)
+            return new, y if isinstance(cell.core, Readout) else getattr(new.core, getattr(cell.core, "output", "h"))
 
         return loss(jax.lax.scan(step, add(state, t == 0), (xs, jnp.arange(1, T + 1)))[1])
 
     @jax.jit
     def expected():
-        zeros = [jnp.zeros_like(leaf) for leaf in taken(state, "full")]
-        return jax.lax.map(lambda t: jax.grad(perturbed)(zeros, t), jnp.arange(T + 1))
+        zeros = jax.tree.map(jnp.zeros_like, taken(state, "full"))
 
-    gradients = expected()
+        def of_start(values):
+            return loss(mr.unroll(cell, params, xs, replaced(state, "full", values), "stepwise")[1])
+
+        at_start = jax.grad(of_start)(taken(state, "full"))
+        return jax.lax.map(lambda t: jax.grad(perturbed)(zeros, t), jnp.arange(T + 1)), at_start
+
+    gradients, at_start = map(jax.tree.leaves, expected())
     norms = analysis.gradient_norms(loss, cell, params, xs, state)
-    names = [part.name for part in parts(state, "full")]
-    assert set(norms) == set(names)
-    for entry, gradient in zip(names, gradients, strict=True):
-        np.testing.assert_allclose(norms[entry], np.linalg.norm(gradient.reshape(T + 1, -1), axis=1), rtol=1e-9)
+    assert len(norms) == len(gradients)
+    assert "y" not in norms or not isinstance(state.core, mr.RecurrentDropoutState)
+    found = sorted(map(tuple, norms.values()))
+    np.testing.assert_allclose(found, sorted(tuple(norm_by_step(gradient)) for gradient in gradients), rtol=1e-9)
+    np.testing.assert_allclose(norms["h"], norm_by_step(gradients[0]), rtol=1e-9)
+    np.testing.assert_allclose([norms_of[0] for norms_of in found], sorted(map(np.linalg.norm, at_start)), rtol=1e-9)
+
+
+def norm_by_step(gradients):
+    return np.linalg.norm(gradients.reshape(len(gradients), -1), axis=1)
 
 
 @pytest.mark.parametrize("name", CELLS)
 def test_inputs_against_automatic_differentiation(float64, name):
-    cell, params, xs, state = single(name, time=3)
+    check_inputs(name, *single(name, time=3))
+
+
+@pytest.mark.parametrize("core", [core for core in OTHER_CORES if core not in NEW_CORES])
+def test_inputs_of_other_cores_against_automatic_differentiation(float64, core):
+    check_inputs(core, *arranged(mr.Cell(OTHER_CORES[core], mr.Momentum(mu=0.6, step_size=0.7)), time=3))
+
+
+def check_inputs(name, cell, params, xs, state):
     norms = {"frobenius": "fro", "spectral": 2} if name == "momentum-lstm" else {"frobenius": "fro"}
 
     @jax.jit
@@ -230,7 +345,7 @@ def test_every_cell_can_be_compiled_and_batched(name):
     assert {leaf.dtype for leaf in jax.tree.leaves(report)} == {jnp.dtype(jnp.float32)}
     assert report.input_sensitivity.shape == (2, T)
     assert report.jacobian_log_norms["hidden"].shape == report.gradient_norms["h"].shape == (2, T + 1)
-    n = sum(leaf.size for leaf in split_floats(state)[0])
+    n = sum(leaf.size for leaf in jax.tree.leaves(taken(state, "full")))
     assert sum(exponents.shape[1] for exponents in report.lyapunov_spectrum.values()) == n
 
 
@@ -248,6 +363,23 @@ def test_a_compiled_batch_is_a_loop_over_its_sequences(float64, name):
     for i in range(3):
         for together, alone in zip(jax.tree.leaves(batch), jax.tree.leaves(one(cell, params, xs[i])), strict=True):
             np.testing.assert_allclose(together[i], alone, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "core", [mr.GRU(HIDDEN), mr.LSTM(HIDDEN), mr.Zoneout(mr.GRU(HIDDEN), rate=0.2)], ids=["gru", "lstm", "zoneout"]
+)
+def test_recurrent_dropout_without_noise_is_the_core_inside(float64, core):
+    run, wrapped = (mr.Cell(core, mr.Momentum()) for core in (core, mr.RecurrentDropout(core, rate=0.3)))
+    params, xs, _, _ = problem(run, time=T, batch=())
+
+    @jax.jit
+    def reports():
+        return [analysis.gradient_flow(cell, params, xs, loss_fn=last_sum) for cell in (run, wrapped)]
+
+    expected, found = reports()
+    assert found.jacobian_log_norms.keys() == expected.jacobian_log_norms.keys()
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-9)
 
 
 class TestLinear:
@@ -527,7 +659,7 @@ class TestFlax:
         variables = module.init(jax.random.key(0), carry, xs[0])
         cell, params = module.apply(variables, 2, method="functional")
         assert analysis.jacobian_log_norms(cell, params, xs, carry).shape == (T + 1,)
-        with pytest.raises(TypeError, match="of a Linen cell, pass the two"):
+        with pytest.raises(TypeError, match="for a Linen cell, pass the cell and params"):
             analysis.jacobian_log_norms(module, None, xs)
 
 
@@ -642,7 +774,7 @@ class TestBadArguments:
             ),
             (
                 lambda c, p, xs: analysis.lyapunov_spectrum(mr.lstm(3), p, xs, wrt="drive"),
-                "wrt must not be 'drive' for this cell",
+                "wrt must be one of 'hidden', 'core', 'full' for this cell, whose drive has no state, got 'drive'",
             ),
             (
                 lambda c, p, xs: analysis.lyapunov_spectrum(c, p, xs, frame=jnp.eye(3)),
@@ -666,7 +798,7 @@ class TestBadArguments:
             ),
             (
                 lambda c, p, xs: analysis.gradient_norms(jnp.sum, mr.Cell(c.core, Undecorated()), p, xs),
-                "cell.drive must be a pytree, but Undecorated is none: decorate the class with momentum_rnn_jax.pytree_dataclass",
+                "cell.drive must be a pytree, got Undecorated: decorate the class with momentum_rnn_jax.pytree_dataclass",
             ),
             (lambda c, p, xs: analysis.jacobian_log_norms(c, p, xs, norm="max"), "norm must be one of 'spectral', 'frobenius'"),
             (lambda c, p, xs: analysis.input_sensitivity(c, p, xs, norm=2), "norm must be one of"),

@@ -1,4 +1,4 @@
-"""One sequence's run through a cell: its arguments, checked, its states, and the map of each step on chosen coordinates."""
+"""A cell's run over one sequence: the checked arguments, the states, and the map of each step on chosen coordinates."""
 
 import inspect
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from jax import Array
 
 from momentum_rnn_jax import _checks
 from momentum_rnn_jax._dtypes import at_least_float32
-from momentum_rnn_jax.analysis._coordinates import WRT, blocks, coordinates, cut, size
+from momentum_rnn_jax.analysis._coordinates import WRT, Layout, cut, start_like
 from momentum_rnn_jax.analysis._scaled import Blocks, Scaled, total
 from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
 from momentum_rnn_jax.cores import Core
@@ -23,7 +23,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def full_precision() -> AbstractContextManager[Any]:
-    """Full-precision matrix products on accelerators too, whose faster ones long products would not survive."""
+    """Full-precision matrix products on accelerators too: in long products the errors of faster ones would add up."""
     return jax.default_matmul_precision("highest")
 
 
@@ -43,24 +43,30 @@ def compiled(*static_argnames: str) -> Callable[[Function], Function]:
 
 
 class Run(NamedTuple):
-    """A cell, prepared parameters, inputs (T, F), the states s_0 … s_{T-1} before each step, stacked, and the last, s_T."""
+    """A cell's run over xs, (T, F).
+
+    `before`: the states s_0 … s_{T-1} before each step, stacked; `last`: s_T; `outputs`: (T, H).
+    """
 
     cell: Any
     prepared: Params
+    layout: Layout
     xs: Array
     before: CellState
     last: CellState
+    outputs: Array
 
     @classmethod
     def over(cls, cell: RecurrentCell, params: Params, xs: Array, state: CellState | None) -> "Run":
         """Run the cell over arguments from `checked`."""
         prepared = cell.prepare(params)
 
-        def step(state: CellState, x: Array) -> tuple[CellState, CellState]:
-            return cell.advance(prepared, state, x)[0], state
+        def step(state: CellState, x: Array) -> tuple[CellState, tuple[CellState, Array]]:
+            new, y = cell.advance(prepared, state, x)
+            return new, (state, y)
 
-        last, before = jax.lax.scan(step, cell.start(prepared, ()) if state is None else state, xs)
-        return cls(cell, prepared, xs, before, last)
+        last, (before, outputs) = jax.lax.scan(step, cell.start(prepared, ()) if state is None else state, xs)
+        return cls(cell, prepared, Layout.of(cell, params, xs), xs, before, last, outputs)
 
     @property
     def steps(self) -> tuple[CellState, Array]:
@@ -69,17 +75,22 @@ class Run(NamedTuple):
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the computation."""
+        """The dtype of the computation."""
         return self.xs.dtype
 
-    def since(self, start: int) -> "Run":
-        """The same run from s_start on."""
-        return self._replace(xs=self.xs[start:], before=jax.tree.map(lambda leaf: leaf[start:], self.before))
+    def part(self, start: int, stop: int) -> tuple[CellState, Array]:
+        """`steps` of the part from s_start to s_stop."""
+        return jax.tree.map(lambda leaf: leaf[start:stop], self.steps)
 
-    def step(self, wrt: str, before: CellState) -> tuple[Array, Callable[[Array, Array], Array]]:
-        """`(z, F)`: the coordinates z of s_{t-1}, and `F(z, x_t)`, those of s_t, with the rest of s_{t-1} held."""
-        z, put = coordinates(before, wrt)
-        return z, lambda z, x: coordinates(self.cell.advance(self.prepared, put(z), x)[0], wrt)[0]
+    def step(self, wrt: str, before: CellState) -> tuple[Array, Callable[[Array, Array], tuple[Array, Array]]]:
+        """`(z, F)`: the coordinates z of s_{t-1}, and `F(z, x_t)`, those of s_t and the output, the rest of s_{t-1} held."""
+        z, put = self.layout.coordinates(before, wrt)
+
+        def advance(z: Array, x: Array) -> tuple[Array, Array]:
+            new, y = self.cell.advance(self.prepared, put(z), x)
+            return self.layout.coordinates(new, wrt)[0], y
+
+        return z, advance
 
     def pull_back(self, wrt: str, rows: Blocks, step: tuple[CellState, Array]) -> tuple[Blocks, Scaled]:
         """`(P ∂s_t/∂s_{t-1}, P ∂s_t/∂x_t)` for a matrix P, whose rows go back through step t by reverse mode.
@@ -87,12 +98,12 @@ class Run(NamedTuple):
         The Jacobian itself is never formed. P's columns are in two blocks, those of the core's coordinates and of the drive's.
         """
         before, x = step
-        z, next_z = self.step(wrt, before)
-        sizes = blocks(before, wrt)
+        z, advance = self.step(wrt, before)
+        sizes = self.layout.blocks(wrt)
         to_states: list[list[Scaled]] = [[] for _ in sizes]
         to_input = []
         for i, (P, exponent) in enumerate(rows):
-            _, back = jax.vjp(lambda z, x, i=i: cut(next_z(z, x), sizes)[i], z, x)
+            _, back = jax.vjp(lambda z, x, i=i: cut(advance(z, x)[0], sizes)[i], z, x)
             to_z, to_x = jax.vmap(back)(P)
             for j, columns in enumerate(cut(to_z, sizes)):
                 if j >= i or type(self.cell) is not Cell:  # a `Cell`'s drive never sees the core
@@ -104,13 +115,13 @@ class Run(NamedTuple):
 def checked(
     cell: Any, params: Any, xs: Any, state: Any, wrt: str = "full"
 ) -> tuple[RecurrentCell, Params, Array, CellState | None]:
-    """The arguments that every analysis begins with, refused where they do not fit; in at least float32."""
+    """The arguments that every analysis takes, checked, in at least float32."""
     if params is None and not isinstance(cell, RecurrentCell) and _is_nnx_cell(cell):
         cell, params = cell.functional()
     if not isinstance(cell, RecurrentCell):
         raise TypeError(
             f"cell must be a Cell with its params, or an NNX cell of this library with params=None, got {type(cell).__name__}; "
-            "of a Linen cell, pass the two that its method `functional` returns."
+            "for a Linen cell, pass the cell and params that its method `functional` returns."
         )
     xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
     if xs.ndim != 2 or not xs.shape[0]:
@@ -123,7 +134,7 @@ def checked(
     for path, leaf in jax.tree_util.tree_leaves_with_path(cell):
         if isinstance(leaf, Drive | Core | RecurrentCell):
             raise TypeError(
-                f"cell{jax.tree_util.keystr(path)} must be a pytree, but {type(leaf).__name__} is none: "
+                f"cell{jax.tree_util.keystr(path)} must be a pytree, got {type(leaf).__name__}: "
                 "decorate the class with momentum_rnn_jax.pytree_dataclass."
             )
     for name, tree in {"cell": cell, "params": params, "xs": xs, "state": state}.items():
@@ -132,19 +143,16 @@ def checked(
     wide = at_least_float32(xs.dtype)
     params, xs = jax.tree.map(lambda leaf: leaf.astype(wide), (params, xs))
     like = start_like(cell, params)
-    if not hasattr(like.core, "h"):
-        raise TypeError(f"cell must have a core whose state has the entry h, got {_checks.outline(like.core)}.")
+    if not hasattr(getattr(like.core, "h", None), "dtype"):
+        raise TypeError(f"cell must have a core whose state has the array h, got {_checks.outline(like.core)}.")
     _checks.choice("wrt", wrt, WRT)
-    if not size(like, wrt):
-        raise ValueError(f"wrt must not be {wrt!r} for this cell, whose {wrt} remembers nothing.")
+    layout = Layout.of(cell, params, xs)
+    if not layout.size(wrt):
+        allowed = ", ".join(repr(name) for name in WRT if layout.size(name))
+        raise ValueError(f"wrt must be one of {allowed} for this cell, whose {wrt} has no state, got {wrt!r}.")
     if state is not None:
         state = jax.tree.map(lambda leaf, like: leaf if leaf.dtype == like.dtype else leaf.astype(like.dtype), state, like)
     return cell, params, xs, state
-
-
-def start_like(cell: RecurrentCell, params: Params) -> CellState:
-    """The shapes and dtypes of the cell's unbatched state."""
-    return jax.eval_shape(lambda params: cell.start(cell.prepare(params), ()), params)
 
 
 def check_span(start: Any, stop: Any, steps: int) -> tuple[int, int]:
@@ -152,7 +160,7 @@ def check_span(start: Any, stop: Any, steps: int) -> tuple[int, int]:
     start = _checks.integer("start", start, low=0, high=steps)
     stop = steps if stop is None else _checks.integer("stop", stop, low=0, high=steps)
     if not start <= stop <= steps:
-        raise ValueError(f"start and stop must be 0 <= start <= stop <= {steps}, the steps of xs; got {start} and {stop}.")
+        raise ValueError(f"start and stop must satisfy 0 <= start <= stop <= {steps}, the steps of xs; got {start} and {stop}.")
     return start, stop
 
 
@@ -162,7 +170,7 @@ def _is_nnx_cell(cell: Any) -> bool:
 
 
 def check_finite(name: str, tree: Any) -> None:
-    """Refuse NaN and infinity wherever there is a value already."""
+    """Refuse NaN and infinity in arrays whose values are known."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if isinstance(leaf, jax.core.Tracer) or not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             continue

@@ -1,4 +1,4 @@
-"""Matrices with a binary exponent of their own, so that products of any length neither underflow nor overflow."""
+"""Matrices that carry a binary exponent, so that products of any length neither underflow nor overflow."""
 
 import functools
 import math
@@ -20,8 +20,8 @@ class Scaled(NamedTuple):
     exponent: Array
 
 
-# A matrix as its columns block by block, each `Scaled` by itself. In one, the columns that fade fast would be rounded to zero
-# beside the others, and be missing where those vanish: at a restart of Nesterov's momentum the velocity's do.
+# A matrix as blocks of columns, each with an exponent of its own. With one exponent for all, columns that fade fast would be
+# rounded to zero beside the others, and be missing once those vanish, as the velocity's do at a restart of Nesterov's momentum.
 Blocks = list[Scaled]
 
 

@@ -1,4 +1,4 @@
-"""Gradients along a sequence: those of a loss with respect to every state, and those of the last output to every input."""
+"""Gradients along a sequence: of a loss with respect to every state, and of the last output with respect to every input."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax.analysis._coordinates import blocks, parts, size, split
+from momentum_rnn_jax.analysis._coordinates import cut, split
 from momentum_rnn_jax.analysis._run import Run, check_finite, checked, compiled, full_precision
-from momentum_rnn_jax.analysis._scaled import NORMS, Blocks, Scaled, identity, log10_norm, rescale
+from momentum_rnn_jax.analysis._scaled import NORMS, Blocks, log10_norm, rescale
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
 
 
@@ -19,14 +19,16 @@ def gradient_norms(
 ) -> dict[str, Array]:
     """`‖∂L/∂h_t‖`, and the same for c_t, v_t and whatever else the state has, for t = 0 … T: backpropagation through time.
 
-    `∂L/∂h_t` is the derivative with respect to a perturbation added to h_t alone, in what the loss reads and in what goes on to
-    the next step. `∂L/∂c_t` and `∂L/∂v_t` are those of s_t's other entries, with h_t held. One backward pass gives all.
+    `∂L/∂h_t` is the derivative with respect to a perturbation added to h_t alone, in what the next step reads and, since h_t is
+    the output, in what the loss reads. `∂L/∂c_t` and `∂L/∂v_t` are those of s_t's other entries, with h_t held. One backward
+    pass gives all. Where a core's output is another entry of its state, the loss reads that entry. Where the output is no entry
+    of the state, a perturbation of s_t reaches the loss through the steps after t alone.
 
     These are the numbers that training sees: a gradient too small for the dtype (1e-38 in float32) is zero here too.
     `jacobian_log_norms` continues below that.
 
     Args:
-      loss_fn: from hs, the outputs (h_1, …, h_T) of shape (T, H), to one number. It may close over whatever it needs.
+      loss_fn: from hs, the cell's outputs (h_1, …, h_T), of shape (T, H), to one number. It may close over whatever it needs.
       cell, params, xs, state: as in `step_jacobians`.
 
     Returns:
@@ -61,8 +63,7 @@ def gradient_norms(
 
 @compiled()
 def _outputs(cell: RecurrentCell, params: Params, xs: Array, state: CellState | None) -> Array:
-    run = Run.over(cell, params, xs, state)
-    return jnp.append(run.before.core.h[1:], run.last.core.h[jnp.newaxis], axis=0)
+    return Run.over(cell, params, xs, state).outputs
 
 
 @compiled()
@@ -70,25 +71,27 @@ def _adjoint_norms(
     cell: RecurrentCell, params: Params, xs: Array, state: CellState | None, cotangents: Array
 ) -> dict[str, Array]:
     run = Run.over(cell, params, xs, state)
-    H, entries = cotangents.shape[-1], parts(run.last, "full")
+    entries, output = run.layout.chosen("full"), run.layout.output
 
     def norms(adjoint: Array) -> dict[str, Array]:
         return {part.name: _euclidean(values) for part, values in zip(entries, split(adjoint, entries), strict=True)}
 
     def step(later: Array, inputs: tuple[tuple[CellState, Array], Array]) -> tuple[Array, dict[str, Array]]:
         (before, x), cotangent = inputs
-        adjoint = later.at[:H].add(cotangent)  # h comes first, and is what the loss reads
-        z, next_z = run.step("full", before)
-        earlier, _ = jax.vjp(next_z, z, x)[1](adjoint)
-        return earlier, norms(adjoint)
+        z, advance = run.step("full", before)
+        _, back = jax.vjp(lambda z: advance(z, x), z)
+        if output is None:  # the loss reads of s_{t-1}, through the step
+            return back((later, cotangent))[0], norms(later)
+        adjoint = later.at[output].add(cotangent)
+        return back((adjoint, jnp.zeros_like(cotangent)))[0], norms(adjoint)
 
-    nothing = jnp.zeros(size(run.last, "full"), run.dtype)
+    nothing = jnp.zeros(run.layout.size("full"), run.dtype)
     first, rest = jax.lax.scan(step, nothing, (run.steps, cotangents), reverse=True)
     return jax.tree.map(lambda norm, norms: jnp.append(norm, norms), norms(first), rest)
 
 
 def _euclidean(vector: Array) -> Array:
-    """Its norm, whose squares neither underflow nor overflow."""
+    """The Euclidean norm, where the squares neither underflow nor overflow."""
     scaled = rescale(vector, jnp.zeros((), jnp.int32))
     return jnp.ldexp(jnp.linalg.norm(scaled.mantissa), scaled.exponent)
 
@@ -96,13 +99,13 @@ def _euclidean(vector: Array) -> Array:
 def input_sensitivity(
     cell: Any, params: Params | None, xs: Array, state: CellState | None = None, norm: str = "spectral"
 ) -> Array:
-    """`log10 ‖∂h_T/∂x_s‖` for s = 1 … T: how much of each input is left in the last hidden state.
+    """`log10 ‖∂h_T/∂x_s‖` for s = 1 … T: how much of each input is left in the last output, h_T.
 
-    Here momentum acts. In the momentum RNN, with `h_t = σ(U h_{t-1} + b + v_t)` and D_t the derivative of σ there,
+    This is where momentum shows. In the momentum RNN, with `h_t = σ(U h_{t-1} + b + v_t)` and D_t the derivative of σ there,
 
         ∂h_T/∂x_s = Σ_{j=s…T} (∏_{k=j+1…T} D_k U) D_j μ^{j-s} step_size W,
 
-    where the plain RNN has the term j = s alone: an input goes on entering after its step, with weights μ^{j-s}.
+    where the plain RNN has the term j = s alone: an input goes on entering after its own step, with weights μ^{j-s}.
 
     Args:
       cell, params, xs, state: as in `step_jacobians`.
@@ -135,7 +138,11 @@ def _input_log_norms(cell: RecurrentCell, params: Params, xs: Array, state: Cell
         earlier, to_input = run.pull_back("full", later, step)
         return earlier, log10_norm(to_input, norm)
 
-    last = [
-        Scaled(block.mantissa[: run.last.core.h.size], block.exponent) for block in identity(blocks(run.last, "full"), run.dtype)
-    ]
-    return jax.lax.scan(step, last, run.steps, reverse=True)[1]  # from ∂h_T/∂s_T: h comes first
+    before, x = jax.tree.map(lambda leaf: leaf[-1], run.steps)
+    z, advance = run.step("full", before)
+    _, back = jax.vjp(lambda z, x: advance(z, x)[1], z, x)
+    to_state, to_input = jax.vmap(back)(jnp.eye(run.outputs.shape[-1], dtype=run.outputs.dtype))  # of h_T itself
+    exponent = jnp.zeros((), jnp.int32)
+    last = [rescale(columns, exponent) for columns in cut(to_state, run.layout.blocks("full"))]
+    _, earlier = jax.lax.scan(step, last, run.part(0, len(xs) - 1), reverse=True)
+    return jnp.append(earlier, log10_norm(rescale(to_input, exponent), norm))

@@ -1,4 +1,4 @@
-"""Jacobians of a cell's steps, their products, and what grows or fades along them."""
+"""Jacobians of a cell's steps, their products, and how these grow or fade."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax.analysis._coordinates import blocks
 from momentum_rnn_jax.analysis._run import Run, check_span, checked, compiled
 from momentum_rnn_jax.analysis._scaled import NORMS, Blocks, Scaled, log10, product_log_norms, products
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
@@ -28,14 +27,16 @@ def step_jacobians(cell: Any, params: Params | None, xs: Array, state: CellState
     - "drive": the drive's state varies; the core's is held.
     - "full": everything varies. For a `Cell` this is block triangular, `[[core, ·], [0, drive]]`.
 
-    The coordinates are h, the rest of the core's state, the drive's leaves, in this order. Integers, such as counts, are none.
+    The coordinates are h, the rest of the core's state and the drive's leaves, in this order. Integers, such as counts, have
+    none. Nothing is sampled: a core with noise is analysed without it. `RecurrentDropout` then has the same vector in h and in y;
+    the two move together and have the coordinates of one, as in the core that it wraps.
 
     Args:
-      cell: a `Cell` or any other `RecurrentCell`; or an NNX cell of this library, with `params=None`. Of a Linen cell, pass both
-        that `module.apply(variables, in_features, method="functional")` returns.
-      params: from `cell.init`. Everything is computed in their dtype, or in float32 when that is narrower.
+      cell: a `Cell` or any other `RecurrentCell`; or an NNX cell of this library, with `params=None`. For a Linen cell, pass the
+        cell and params that `module.apply(variables, in_features, method="functional")` returns.
+      params: from `cell.init`. Everything is computed in their dtype, or in float32 where that is narrower.
       xs: one sequence, (T, F), T at least 1; use `jax.vmap` for a batch.
-      state: of a single sequence, where the run starts; `cell.initial_state(params)` unless given.
+      state: where the run starts, without a batch axis; `cell.initial_state(params)` unless given.
       wrt: "hidden", "core", "drive" or "full".
 
     Returns:
@@ -43,7 +44,7 @@ def step_jacobians(cell: Any, params: Params | None, xs: Array, state: CellState
 
     Raises:
       TypeError, ValueError: an argument does not fit the cell or another one, or holds NaN or infinity; the message names it.
-        Traced values cannot be looked at.
+        Traced values are not checked.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> from momentum_rnn_jax import analysis
@@ -62,8 +63,8 @@ def _step_jacobians(cell: RecurrentCell, params: Params, xs: Array, state: CellS
 
     def jacobian(step: tuple[CellState, Array]) -> Array:
         before, x = step
-        z, next_z = run.step(wrt, before)
-        return jax.jacfwd(next_z)(z, x)
+        z, advance = run.step(wrt, before)
+        return jax.jacfwd(lambda z: advance(z, x)[0])(z)
 
     return jax.lax.map(jacobian, run.steps, batch_size=CHUNK)  # jax.vmap, a chunk of steps at a time
 
@@ -80,7 +81,7 @@ def jacobian_product(
 ) -> Array:
     """`∂s_stop/∂s_start`: the product `J_stop … J_{start+1}` of the steps' Jacobians, the identity where the two are equal.
 
-    It is multiplied up without underflow or overflow; the result itself may be outside the dtype's range after a long way.
+    The product is formed without underflow or overflow; the result itself may be outside the dtype's range after many steps.
 
     Args:
       cell, params, xs, state, wrt: as in `step_jacobians`.
@@ -116,8 +117,8 @@ def singular_spectrum(
 ) -> Array:
     """log10 of the singular values of `∂s_stop/∂s_start`, largest first.
 
-    A product knows its small singular values only as far as rounding allows: those below `n · eps` times the largest (n = 128:
-    1.5e-5 in float32, 3e-14 in float64) are lost in it, and returned as NaN. `lyapunov_spectrum` resolves all of them.
+    Small singular values of a product are lost to rounding: those below `n · eps` times the largest (n = 128: 1.5e-5 in float32,
+    3e-14 in float64) are returned as NaN. `lyapunov_spectrum` resolves all of them.
 
     Args:
       cell, params, xs, state, start, stop, wrt: as in `jacobian_product`.
@@ -148,10 +149,10 @@ def _log10_singular_values(matrix: Scaled) -> Array:
 def jacobian_log_norms(
     cell: Any, params: Params | None, xs: Array, state: CellState | None = None, wrt: str = "hidden", norm: str = "spectral"
 ) -> Array:
-    """`log10 ‖∂s_T/∂s_t‖` for t = 0 … T: how much of a small change of s_t is left, or what it has grown to, at the end.
+    """`log10 ‖∂s_T/∂s_t‖` for t = 0 … T: how much of a small change of s_t is left, or how far it has grown, at the end.
 
-    The product's columns for the core and for the drive carry a binary exponent each, so any length works in any precision, and
-    what fades beside a velocity is still there when that restarts. Only one product is kept at a time.
+    The product's columns for the core and for the drive each carry a binary exponent, so any length works in any precision, and
+    what fades beside a velocity is still there when the velocity restarts. Only one product is kept at a time.
 
     Args:
       cell, params, xs, state, wrt: as in `step_jacobians`.
@@ -181,7 +182,7 @@ def jacobian_log_norms(
 @compiled("wrt", "norm")
 def _log_norms(cell: RecurrentCell, params: Params, xs: Array, state: CellState | None, wrt: str, norm: str) -> Array:
     run = Run.over(cell, params, xs, state)
-    return product_log_norms(_pull_back(run, wrt), run.steps, blocks(run.last, wrt), run.dtype, norm)
+    return product_log_norms(_pull_back(run, wrt), run.steps, run.layout.blocks(wrt), run.dtype, norm)
 
 
 def _product(
@@ -194,8 +195,9 @@ def _product(
 
 @compiled("start", "wrt")
 def _scaled_product(cell: RecurrentCell, params: Params, xs: Array, state: CellState | None, start: int, wrt: str) -> Scaled:
-    run = Run.over(cell, params, xs, state).since(start)
-    product, _ = products(_pull_back(run, wrt), run.steps, blocks(run.last, wrt), run.dtype, lambda product: None)
+    run = Run.over(cell, params, xs, state)
+    steps, sizes = run.part(start, len(xs)), run.layout.blocks(wrt)
+    product, _ = products(_pull_back(run, wrt), steps, sizes, run.dtype, lambda product: None)
     return product
 
 

@@ -1,4 +1,4 @@
-"""Lyapunov exponents: the rates per step at which a cell's run stretches or shrinks, in every direction."""
+"""Lyapunov exponents: the rates per step at which small changes of a cell's state grow or shrink, in every direction."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax.analysis._coordinates import size
-from momentum_rnn_jax.analysis._run import Run, check_finite, checked, compiled, start_like
+from momentum_rnn_jax.analysis._coordinates import Layout
+from momentum_rnn_jax.analysis._run import Run, check_finite, checked, compiled
 from momentum_rnn_jax.cell import Cell, CellState, Params, RecurrentCell
 from momentum_rnn_jax.drives import Adam, Momentum, Nesterov, RMSProp
 
@@ -32,8 +32,8 @@ def lyapunov_spectrum(
     An exponent λ means that lengths in its direction change like e^{λt}; in decades per step it is λ / ln 10. The QR method:
     a frame is carried along, `J_t Q_{t-1} = Q_t R_t`, and `λ_i = 1/N · Σ_t log |R_t,ii|`. Unlike the singular values of a product
     this resolves small ones too, as long as no single step shrinks one direction by more than rounding (eps) against another.
-    The exponents are those of the steps that are counted, N of them, and depend on where the frame starts, by O(1/N): from a
-    random frame, 2,000 steps of a momentum RNN find log μ to 2e-3, and to 1e-3 if 500 of them are a warmup.
+    The exponents are means over the N steps that are counted, and depend on where the frame starts, by O(1/N): from a random
+    frame, 2,000 steps of a momentum RNN give log μ to 2e-3, and to 1e-3 if 500 of them are a warmup.
 
     The full map of a `Cell` is block triangular, so a frame that starts with the core's coordinates remains so: the full spectrum
     is exactly the core's together with the drive's, at any N. Momentum adds log μ, once for each gate of each unit, and changes
@@ -42,12 +42,12 @@ def lyapunov_spectrum(
 
     Args:
       cell, params, xs, state, wrt: as in `step_jacobians`.
-      frame: (n, n), of full rank, where the frame starts, made orthogonal by a QR decomposition; the coordinates themselves
-        unless given.
-      warmup: how many steps at the start turn the frame and are not counted, less than T. They take most of a poor frame away.
+      frame: (n, n), of full rank, where the frame starts, made orthogonal by a QR decomposition; the identity unless given.
+      warmup: how many steps at the start, less than T, turn the frame and are not counted. They remove most of the effect of a
+        poor frame.
 
     Returns:
-      (n,). -inf for directions that are lost at once.
+      (n,). -inf for directions that a step maps to zero.
 
     Raises:
       TypeError, ValueError: as `step_jacobians`; `frame` has another shape, less than full rank, or NaN or infinity in it;
@@ -65,7 +65,7 @@ def lyapunov_spectrum(
     """
     cell, params, xs, state = checked(cell, params, xs, state, wrt)
     if frame is not None:
-        n = size(start_like(cell, params), wrt)
+        n = Layout.of(cell, params, xs).size(wrt)
         frame = _checks.floating("frame", frame, min_ndim=2, layout="(n, n)").astype(xs.dtype)
         if frame.shape != (n, n):
             raise ValueError(f"frame must have shape {(n, n)}, got {frame.shape}.")
@@ -86,24 +86,24 @@ def _spectrum(
     if frame is not None:
         logs = _by_qr(run, wrt, jnp.linalg.qr(frame)[0])
     elif wrt == "full":
-        logs = jnp.concatenate([_of_block(run, block) for block in diagonal_blocks(cell, run.last)], axis=1)
+        logs = jnp.concatenate([_of_block(run, block) for block in diagonal_blocks(cell, run.layout)], axis=1)
     else:
         logs = _of_block(run, wrt)
     return -jnp.sort(-logs[warmup:].mean(axis=0))
 
 
-def diagonal_blocks(cell: RecurrentCell, state: CellState) -> tuple[str, ...]:
-    """Of the full map: a `Cell`'s core and, if it remembers anything, its drive; all at once where the drive sees h."""
-    return tuple(block for block in ("core", "drive") if size(state, block)) if type(cell) is Cell else ("full",)
+def diagonal_blocks(cell: RecurrentCell, layout: Layout) -> tuple[str, ...]:
+    """The diagonal blocks of the full map: a `Cell`'s core and, where it has a state, its drive; one block for another cell."""
+    return tuple(block for block in ("core", "drive") if layout.size(block)) if type(cell) is Cell else ("full",)
 
 
 def _of_block(run: Run, wrt: str) -> Array:
     """log |R_t,ii| for every step, (T, n), from a frame that starts with the coordinates."""
     if wrt == "drive" and type(run.cell) is Cell and type(run.cell.drive) in DIAGONAL:
-        ones = jnp.ones(size(run.last, wrt), run.dtype)
+        ones = jnp.ones(run.layout.size(wrt), run.dtype)
         _, factors = jax.lax.scan(lambda _, step: (None, _push_forward(run, wrt, step)(ones)), None, run.steps)
         return jnp.log(jnp.abs(factors))
-    return _by_qr(run, wrt, jnp.eye(size(run.last, wrt), dtype=run.dtype))
+    return _by_qr(run, wrt, jnp.eye(run.layout.size(wrt), dtype=run.dtype))
 
 
 def _by_qr(run: Run, wrt: str, frame: Array) -> Array:
@@ -119,5 +119,5 @@ def _by_qr(run: Run, wrt: str, frame: Array) -> Array:
 def _push_forward(run: Run, wrt: str, step: tuple[CellState, Array]) -> Callable[[Array], Array]:
     """From a vector q to `J_t q`."""
     before, x = step
-    z, next_z = run.step(wrt, before)
-    return lambda q: jax.jvp(lambda z: next_z(z, x), (z,), (q,))[1]
+    z, advance = run.step(wrt, before)
+    return lambda q: jax.jvp(lambda z: advance(z, x)[0], (z,), (q,))[1]

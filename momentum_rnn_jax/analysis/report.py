@@ -9,8 +9,8 @@ import numpy as np
 from jax import Array
 
 from momentum_rnn_jax._pytree import pytree_dataclass
-from momentum_rnn_jax.analysis._coordinates import size
-from momentum_rnn_jax.analysis._run import checked, start_like
+from momentum_rnn_jax.analysis._coordinates import Layout
+from momentum_rnn_jax.analysis._run import checked
 from momentum_rnn_jax.analysis.gradients import gradient_norms, input_sensitivity
 from momentum_rnn_jax.analysis.jacobians import jacobian_log_norms, singular_spectrum
 from momentum_rnn_jax.analysis.lyapunov import diagonal_blocks, lyapunov_spectrum
@@ -26,7 +26,7 @@ class GradientFlow:
       jacobian_log_norms: by "hidden" and, where the core's state is more than h, "core"; each (T + 1,).
       input_sensitivity: (T,).
       singular_spectrum: of the core's product over the whole run, (n,).
-      lyapunov_spectrum: of a `Cell` by "core" and "drive", which together are that of the joint map; else of "full".
+      lyapunov_spectrum: of a `Cell` by "core" and "drive", which together are that of the joint map; otherwise by "full".
       gradient_norms: by the names of the state's entries, each (T + 1,); None without a loss.
       theorem_product: for a momentum RNN, else None.
 
@@ -41,12 +41,12 @@ class GradientFlow:
     theorem_product: TheoremProduct | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested dicts and lists of numbers, as JSON knows them: None instead of NaN and infinity."""
+        """Nested dicts and lists of numbers, as JSON allows: None instead of NaN and infinity."""
         named = {**vars(self), "theorem_product": self.theorem_product and self.theorem_product._asdict()}
         return {name: _plain(value) for name, value in named.items()}
 
     def curves(self) -> dict[str, np.ndarray]:
-        """log10 by distance from the end, 0 … T, whatever there is: NaN where a curve is not defined."""
+        """log10 of every curve by distance from the end, 0 … T; NaN where a curve is not defined."""
         T = self._one().input_sensitivity.size
         found: dict[str, Any] = {**self.jacobian_log_norms, "input": self.input_sensitivity}
         with np.errstate(divide="ignore"):
@@ -56,7 +56,7 @@ class GradientFlow:
         return {k: np.append(np.full(T + 1 - len(v), np.nan, v.dtype), v)[::-1] for k, v in found.items()}
 
     def table(self) -> str:
-        """The curves at distances 0, 1, 2, 5, 10, … in a Markdown table, and the Lyapunov exponents in words."""
+        """The curves at distances 0, 1, 2, 5, 10, … in a Markdown table, and the Lyapunov exponents below it."""
         curves = self.curves()
         T = self.input_sensitivity.size
         distances = [0, *(d for power in range(8) for d in (10**power, 2 * 10**power, 5 * 10**power) if d < T), T]
@@ -150,15 +150,15 @@ def gradient_flow(
     cell, params, xs, state = checked(cell, params, xs, state)
     arguments = (cell, params, xs, state)
     norms = None if loss_fn is None else gradient_norms(loss_fn, *arguments)  # first: a loss that is refused is refused early
-    like = start_like(cell, params)
-    core_is_h = size(like, "core") == size(like, "hidden")
+    layout = Layout.of(cell, params, xs)
+    core_is_h = layout.size("core") == layout.size("hidden")
     return GradientFlow(
         jacobian_log_norms={
             wrt: jacobian_log_norms(*arguments, wrt=wrt, norm=norm) for wrt in ("hidden", "core")[: 1 if core_is_h else 2]
         },
         input_sensitivity=input_sensitivity(*arguments, norm=norm),
         singular_spectrum=singular_spectrum(*arguments, wrt="core"),
-        lyapunov_spectrum={block: lyapunov_spectrum(*arguments, wrt=block) for block in diagonal_blocks(cell, like)},
+        lyapunov_spectrum={block: lyapunov_spectrum(*arguments, wrt=block) for block in diagonal_blocks(cell, layout)},
         gradient_norms=norms,
         theorem_product=None if why_not(cell) else theorem_product(*arguments, norm=norm),
     )

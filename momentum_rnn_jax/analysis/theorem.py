@@ -1,4 +1,4 @@
-"""The paper's theorem on the gradients of the momentum RNN: its product, the plain one, and the one that leaves nothing out."""
+"""The paper's theorem on the gradients of the momentum RNN: its product, the plain product, and the complete one."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -57,7 +57,7 @@ def theorem_product(
 
     Returns:
       `TheoremProduct(paper, plain, complete)`, the last of (2H, 2H) matrices. They start at t = 1, because there is no h_{-1}.
-      Where a unit saturates until σ' rounds to zero, Σ is infinite, and `paper` and `complete` are NaN.
+      Where a unit saturates so far that σ' rounds to zero, Σ is infinite, and `paper` and `complete` are NaN.
 
     Raises:
       TypeError, ValueError: as `step_jacobians`; the cell has another drive, core or activation; `norm` is unknown.
@@ -77,18 +77,21 @@ def theorem_product(
     _checks.choice("norm", norm, NORMS)
     wrong = why_not(cell)
     if wrong:
-        raise TypeError(f"cell must be a momentum RNN, a Momentum drive before a core of one invertible activation; {wrong}.")
+        names = ", ".join(map(repr, INVERTIBLE))
+        raise TypeError(
+            f"cell must be a momentum RNN, a Momentum drive and an Elman or Orthogonal core with activation {names}; got {wrong}."
+        )
     return _products(cell, params, xs, state, norm)
 
 
 def why_not(cell: RecurrentCell) -> str:
-    """What keeps the theorem from speaking about a cell; nothing if it does."""
+    """What in a cell the theorem does not cover; empty where it covers the cell."""
     if type(cell) is not Cell or type(cell.drive) is not Momentum:  # a subclass may do anything
-        return f"got the drive {type(getattr(cell, 'drive', cell)).__name__}"
+        return f"the drive {type(getattr(cell, 'drive', cell)).__name__}"
     if not isinstance(cell.core, SimpleCore) or type(cell.core) not in (Elman, Orthogonal):
-        return f"got the core {type(cell.core).__name__}"
+        return f"the core {type(cell.core).__name__}"
     if cell.core.activation not in INVERTIBLE:
-        return f"got the activation {cell.core.activation!r}, where {', '.join(map(repr, INVERTIBLE))} have an inverse"
+        return f"the activation {cell.core.activation!r}"
     return ""
 
 
