@@ -65,12 +65,12 @@ class Operands {
   template <class T> OfRun<const T> next(const char* name, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional = true) {
     auto buffer = arguments_.get<ffi::AnyBuffer>(argument_++);
     if (buffer.has_error()) return refuse<const T>(name, "is missing");
-    return checked<const T>(name, *buffer, dtype, shape, optional, runs_);
+    return checked<const T>(name, *buffer, dtype, shape, optional, true);
   }
   template <class T> OfRun<T> next_result(const char* name, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional = true) {
     auto buffer = results_.get<ffi::AnyBuffer>(result_++);
     if (buffer.has_error()) return refuse<T>(name, "is missing");
-    return checked<T>(name, **buffer, dtype, shape, optional, runs_);
+    return checked<T>(name, **buffer, dtype, shape, optional, false);
   }
 
   // The shape of an argument or a result, empty if there is none.
@@ -95,17 +95,19 @@ class Operands {
     return {nullptr, 0};
   }
   template <class T>
-  OfRun<T> checked(const char* name, ffi::AnyBuffer buffer, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional, int64_t runs) {
+  OfRun<T> checked(const char* name, ffi::AnyBuffer buffer, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional,
+                   bool may_be_shared) {
     auto dims = buffer.dimensions();
     int64_t count = 1;
     for (int64_t n : shape) count *= n;
     if (optional && dims.size() == 1 && dims[0] == 0) return {nullptr, 0};
     if (buffer.element_type() != dtype) return refuse<T>(name, "has the wrong dtype");
-    if (dims.size() != shape.size() + 1 || (dims[0] != runs && dims[0] != 1)) return refuse<T>(name, "has the wrong shape");
+    if (dims.size() != shape.size() + 1) return refuse<T>(name, "has the wrong shape");
+    if (dims[0] != runs_ && !(may_be_shared && dims[0] == 1)) return refuse<T>(name, "has the wrong number of runs");
     for (size_t i = 0; i < shape.size(); ++i) {
       if (dims[i + 1] != shape[i]) return refuse<T>(name, "has the wrong shape");
     }
-    return {static_cast<T*>(buffer.untyped_data()), dims[0] == 1 && runs > 1 ? 0 : count};
+    return {static_cast<T*>(buffer.untyped_data()), dims[0] == runs_ ? count : 0};
   }
 
   ffi::RemainingArgs arguments_;

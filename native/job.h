@@ -7,7 +7,7 @@
 
 constexpr long PAD = 16;
 
-constexpr long padded(long hidden) { return (hidden + PAD - 1) / PAD * PAD; }
+static constexpr long padded(long hidden) { return (hidden + PAD - 1) / PAD * PAD; }
 
 template <class Real> struct Job {
   long steps, batch, features, hidden;  // features are zero where the input is not projected at every step

@@ -56,4 +56,6 @@ def why_not(core: Core, sequence: Any, *, asked: bool) -> str:
         return "there are no steps"
     if not asked and jax.device_count() > 1 and not _compat.varies_over_devices():
         return "several devices cannot share one call of the native kernels"
+    if not asked and sequence.shape[0] == 1:
+        return "a single step was measured to be as fast without the native kernels"
     return native.why_not()

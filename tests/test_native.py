@@ -1,0 +1,458 @@
+"""The native CPU kernels: every shape against NumPy, every way of differentiating against stepwise, and what happens without them."""
+
+import concurrent.futures
+import functools
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import warnings
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, PartitionSpec
+
+import momentum_rnn_jax as mr
+from momentum_rnn_jax import native
+from momentum_rnn_jax.execution import native as strategy
+from momentum_rnn_jax.execution import native_support
+from tests import native_reference
+from tests.registry import assert_close, split_floats
+
+pytestmark = pytest.mark.skipif(bool(native.why_not()), reason=f"there are no kernels here: {native.why_not()}")
+
+CORES = {
+    "lstm": mr.LSTM,
+    "gru": mr.GRU,
+    "tanh": mr.Elman,
+    "sigmoid": functools.partial(mr.Elman, activation="sigmoid"),
+    "relu": functools.partial(mr.Elman, activation="relu"),
+    "identity": functools.partial(mr.Elman, activation="identity"),
+    "modrelu": mr.Orthogonal,
+}
+GATES = {"lstm": 4, "gru": 3}
+TOLERANCE = {"float32": 2e-5, "float64": 1e-11}
+
+
+@pytest.fixture(params=["baseline", "x86-64-v3", "x86-64-v4"])
+def instruction_set(request):
+    before = native.instruction_set()
+    try:
+        native.use_instruction_set(request.param)
+    except ValueError as error:
+        pytest.skip(str(error))
+    yield request.param
+    native.use_instruction_set(before)
+
+
+def random_call(random, kind, dtype, sizes, *, projected, masked, keep):
+    """Operands of a native call, its spec, and cotangents."""
+    T, B, F, H = sizes
+    G = GATES.get(kind, 1) * H
+
+    def normal(*shape, scale=1.0):
+        return (scale * random.normal(size=shape)).astype(dtype)
+
+    has_cell, state = kind == "lstm", (B, H)
+    operands = {
+        "x": None if projected else normal(T, B, F),
+        "d": normal(T, B, G) if projected else None,
+        "input": None if projected else normal(F, G, scale=F**-0.5),
+        "kernel": normal(H, G, scale=H**-0.5),
+        "bias": normal(G) if random.random() < 0.8 else None,
+        "extra": normal(H) if kind == "modrelu" else None,
+        "first_h": normal(*state),
+        "first_c": normal(*state) if has_cell else None,
+        "resets": random.random((T, B)) < 0.2 if masked else None,
+        "valid": random.random((T, B)) < 0.7 if masked else None,
+        "start_h": normal(*state) if masked else None,
+        "start_c": normal(*state) if masked and has_cell else None,
+    }
+    present = tuple(name for name, value in operands.items() if value is not None)
+    spec = strategy.Spec(CORES[kind](H), present, keep, keep, False)
+    return operands, spec, normal(T, B, H), normal(*state) if has_cell else None
+
+
+def native_call(operands, spec, dhs, dlast_c):
+    """The outputs and the gradients, by name, of one run."""
+
+    @jax.jit
+    def both(arrays, cotangents):
+        outputs = strategy._forward.bind(*arrays, spec=spec)
+        return outputs, strategy._backward.bind(*arrays, outputs[0], *outputs[2:], *cotangents, spec=spec, wants_d=True)
+
+    arrays = [operands[name][None] for name in spec.present]
+    cotangents = [dhs[None]] if dlast_c is None else [dhs[None], dlast_c[None]]
+    outputs, gradients = both(arrays, cotangents)
+    named = dict(zip(strategy.GRADIENTS, gradients, strict=True))
+    return [one[0] for one in outputs[:2] if one.size], {name: one[0] for name, one in named.items() if one.size}
+
+
+def check_one(seed, dtype, largest):
+    random = np.random.default_rng(seed)
+    kind = list(CORES)[seed % len(CORES)]
+    T, B, F, H = (int(n) for n in 1 + random.integers(0, largest, 4) * random.random(4) ** 2)
+    T = min(T, 40)  # what matters of time is that there is a first, a middle and a last step, and more than one block of sums
+    how = {"projected": random.random() < 0.3, "masked": random.random() < 0.5, "keep": random.choice(["states", "gates"])}
+    operands, spec, dhs, dlast_c = random_call(random, kind, dtype, (T, B, F, H), **how)
+    outputs, gradients = native_call(operands, spec, dhs, dlast_c)
+    wide = {name: value.astype(np.float64) if value is not None and value.dtype != bool else value for name, value in operands.items()}
+    expected, expected_gradients = native_reference.run(kind, wide, dhs.astype(float), None if dlast_c is None else dlast_c.astype(float))
+    what = f"{kind} {dtype} T, B, F, H = {T, B, F, H} {how}"
+    for i, output in enumerate(outputs):
+        assert_near(output, expected[i], TOLERANCE[dtype], f"output {i} of {what}")
+    for name, gradient in gradients.items():
+        assert_near(gradient, expected_gradients[name], 5 * TOLERANCE[dtype], f"d{name} of {what}")
+
+
+def assert_near(actual, expected, tolerance, what):
+    """Near relative to the largest entry, as is fit for sums over many steps."""
+    error = np.abs(np.asarray(actual, float) - expected).max()
+    assert error <= tolerance * max(1, np.abs(expected).max()), f"{what}: {error}"
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_shapes_of_all_remainders(instruction_set, dtype):
+    with jax.enable_x64(dtype == "float64"):
+        for seed in range(14):
+            check_one(seed, dtype, 70)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("part", range(4))
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_hundreds_of_shapes(instruction_set, dtype, part):
+    with jax.enable_x64(dtype == "float64"):
+        for seed in range(100 + 30 * part, 130 + 30 * part):
+            check_one(seed, dtype, 200)
+
+
+@pytest.mark.parametrize(("kind", "hidden", "batch"), [("lstm", 420, 2), ("gru", 430, 9), ("tanh", 900, 3)])
+def test_weights_beyond_the_cache(kind, hidden, batch):
+    """Where threads share units and meet once a step."""
+    random = np.random.default_rng(0)
+    operands, spec, dhs, dlast_c = random_call(
+        random, kind, "float32", (5, batch, 3, hidden), projected=False, masked=True, keep="states"
+    )
+    outputs, gradients = native_call(operands, spec, dhs, dlast_c)
+    expected, expected_gradients = native_reference.run(kind, operands, dhs, dlast_c)
+    assert_near(outputs[0], expected[0], 2e-5, "hs")
+    for name, gradient in gradients.items():
+        assert_near(gradient, expected_gradients[name], 1e-4, name)
+
+
+# ---- unroll ----
+
+
+def problem(kind, drive=None, *, time=6, batch=(3,), features=2, hidden=5, dtype=float):
+    cell = mr.Cell(CORES[kind](hidden), mr.Momentum(0.6, 0.7) if drive is None else drive)
+    random = np.random.default_rng(3)
+    shapes = jax.eval_shape(lambda: cell.init(jax.random.key(0), features, dtype=dtype))
+    params = jax.tree.map(lambda leaf: jnp.asarray(0.4 * random.normal(size=leaf.shape), leaf.dtype), shapes)
+    xs = jnp.asarray(random.normal(size=(time, *batch, features)), dtype)
+    return cell, params, xs
+
+
+def loss(cell, params, xs, state=None, **options):
+    final, hs = mr.unroll(cell, params, xs, state, **options)
+    weights = jnp.cos(jnp.arange(hs.size, dtype=hs.dtype)).reshape(hs.shape)
+    return jnp.sum(hs * weights) + sum(jnp.sum(jnp.sin(leaf)) for leaf in split_floats(final)[0])
+
+
+DRIVES = {"momentum": None, "adam": mr.Adam(eps=0.1), "nesterov": mr.Nesterov(step_size=0.7)}
+
+
+@pytest.mark.parametrize("remat", ["auto", "none", 4])
+@pytest.mark.parametrize("drive", DRIVES)
+@pytest.mark.parametrize("kind", ["lstm", "gru", "tanh", "modrelu"])
+def test_it_computes_what_stepwise_does(float64, kind, drive, remat):
+    """From a given state, with resets and lengths, gradients of everything; a projection ahead for every other kind of cell."""
+    features = 2 if kind in ("lstm", "tanh") else 170
+    cell, params, xs = problem(kind, DRIVES[drive], features=features)
+    masks = {"resets": jnp.zeros((6, 3), bool).at[2, 1].set(True).at[0, 0].set(True), "seq_lengths": jnp.array([6, 4, 0])}
+    state = mr.unroll(cell, params, 2 * xs, method="stepwise")[0]
+    floats, combine = split_floats((cell, params, xs, state))
+
+    def of(method, remat="auto"):
+        return jax.jit(jax.value_and_grad(lambda floats: loss(*combine(floats), method=method, remat=remat, **masks)))(floats)
+
+    assert mr.explain(cell, params, xs, state, "native", remat=remat, **masks).startswith("native: ")
+    assert_close(of("native", remat), of("stepwise"), 1e-11)
+
+
+@pytest.mark.parametrize("kind", ["gru", "tanh"])
+def test_states_of_every_step(float64, kind):
+    cell, params, xs = problem(kind)
+    for method in ("native", "stepwise"):
+        _, hs, states = mr.unroll(cell, params, xs, method=method, return_states=True)
+        assert_close(states.core.h, hs, 0)
+    one, other = (mr.unroll(cell, params, xs, method=m, return_states=True) for m in ("native", "stepwise"))
+    assert_close(one, other, 1e-12)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "modrelu"])
+def test_every_mode_of_differentiation(float64, kind):
+    cell, params, xs = problem(kind, time=3, hidden=3)
+    kernel = params["input"]["kernel"]
+
+    def f(row, method):
+        changed = {**params, "input": {**params["input"], "kernel": kernel.at[0].set(row)}}
+        return loss(cell, changed, xs, method=method)
+
+    @functools.partial(jax.jit, static_argnames="method")
+    def derivatives(row, method):
+        g = functools.partial(f, method=method)
+        return jax.jacfwd(g)(row), jax.hessian(g)(row), jax.jacrev(jax.jacrev(g))(row), jax.grad(jax.checkpoint(g))(row)
+
+    assert_close(derivatives(kernel[0], "native"), derivatives(kernel[0], "stepwise"), 1e-10)
+
+
+AXES = {"batch": (None, None, 0, None), "weights": (None, 0, None, None), "both": (0, 0, 0, 0), "state": (None, None, None, 0)}
+
+
+@pytest.mark.parametrize("over", AXES)
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_vmap(float64, kind, over):
+    """Over the batch, weights, hyper-parameters and states, once and nested; values and gradients."""
+    cell, params, xs = problem(kind)
+    state = mr.unroll(cell, params, xs, method="stepwise")[0]
+    given, axes = (cell, params, xs, state), AXES[over]
+    scales = jnp.array([0.5, 0.8])
+    many = [
+        tree if axis is None else jax.tree.map(lambda leaf: jnp.stack([s * leaf for s in scales]), tree)
+        for tree, axis in zip(given, axes, strict=True)
+    ]
+
+    def gradient(method):
+        return jax.value_and_grad(lambda *given: loss(*given, method=method), argnums=(0, 1, 2, 3))
+
+    mapped = jax.jit(jax.vmap(gradient("native"), axes))(*many)
+    assert_close(mapped, jax.jit(jax.vmap(gradient("stepwise"), axes))(*many), 1e-11)
+    if over == "weights":
+        inner = jax.vmap(gradient("native"), axes)
+        nested = jax.jit(jax.vmap(inner, (None, None, 0, None)))(cell, many[1], jnp.stack([xs, 2 * xs]), state)
+        assert_close(jax.tree.map(lambda leaf: leaf[0], nested), mapped, 1e-11)
+
+
+def test_weights_under_vmap_are_one_call():
+    cell, params, xs = problem("lstm", dtype=jnp.float32)
+    many = jax.tree.map(lambda leaf: jnp.stack([leaf, 2 * leaf]), params)
+    program = jax.jit(jax.vmap(jax.grad(lambda params: loss(cell, params, xs, method="native")))).lower(many).as_text()
+    assert [program.count(f"@{target}(") for target in native.TARGETS] == [1, 1]
+
+
+def test_only_what_is_asked_for_is_computed():
+    """Without a derivative nothing is kept; without a derivative of the inputs theirs is not computed."""
+    cell, params, xs = problem("lstm", dtype=jnp.float32)
+
+    def results(function, target, *args):
+        (line,) = (line for line in jax.jit(function).lower(*args).as_text().splitlines() if f"@{target}(" in line)
+        return line.split("->")[-1]
+
+    of_params = lambda params, xs: loss(cell, params, xs, method="native")  # noqa: E731
+    assert "5x16" not in results(of_params, native.FORWARD, params, xs)
+    assert results(of_params, native.FORWARD, params, xs).count("tensor<0xf32>") == 2
+    assert "tensor<1x6x3x20xf32>" not in results(jax.grad(of_params), native.BACKWARD, params, xs)
+    assert "tensor<1x6x3x20xf32>" in results(jax.grad(of_params, 1), native.BACKWARD, params, xs)
+
+
+def test_on_several_devices():
+    flags = os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=2"
+    code = "from tests import test_native; test_native.sharded_gradients()"
+    root = pathlib.Path(__file__).parent.parent
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"XLA_FLAGS": flags}, cwd=root, check=True)
+
+
+def sharded_gradients():
+    """In `shard_map` each device calls the kernels; elsewhere auto leaves them aside, because a call cannot be split."""
+    devices = jax.device_count()
+    mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,))
+    cell, params, xs = problem("lstm", batch=(2 * devices,), dtype=jnp.float32)
+    gradient = jax.grad(lambda params, xs, method: loss(cell, params, xs, method=method))
+
+    def local(params, xs):
+        return jax.lax.psum(gradient(jax.lax.pcast(params, "data", to="varying"), xs, "native"), "data")
+
+    specs = (PartitionSpec(), PartitionSpec(None, "data"))
+    found = jax.jit(jax.shard_map(local, mesh=mesh, in_specs=specs, out_specs=PartitionSpec()))(params, xs)
+    parts = [gradient(params, xs[:, 2 * i : 2 * i + 2], "stepwise") for i in range(devices)]
+    assert_close(found, functools.reduce(lambda a, b: jax.tree.map(jnp.add, a, b), parts), 1e-4)
+    assert mr.explain(cell, params, xs).startswith("chunked: ")
+    sharded = jax.device_put(xs, jax.sharding.NamedSharding(mesh, specs[1]))
+    whole = jax.jit(gradient, static_argnums=2)
+    assert_close(whole(params, sharded, "native"), gradient(params, xs, "stepwise"), 1e-4)
+
+
+def test_an_exported_program_needs_the_package_alone():
+    cell, params, xs = problem("lstm", dtype=jnp.float32)
+    run = jax.jit(lambda params, xs: mr.unroll(cell, params, xs, method="native"))
+    exported = jax.export.deserialize(jax.export.export(run)(params, xs).serialize())
+    assert native.FORWARD in exported.mlir_module()
+    assert_close(exported.call(params, xs), run(params, xs), 0)
+
+
+def test_for_another_platform_the_reference_is_lowered():
+    cell, params, xs = problem("gru", dtype=jnp.float32)
+    gradient = jax.jit(jax.grad(lambda params, xs: loss(cell, params, xs, method="native")))
+    exported = jax.export.export(gradient, platforms=["cuda"])(params, xs)
+    assert not any(target in exported.mlir_module() for target in native.TARGETS)
+
+
+def test_the_reference_computes_what_the_kernels_do(float64, monkeypatch):
+    """What is lowered for another platform, run here."""
+    cell, params, xs = problem("lstm")
+    masks = {"resets": jnp.zeros((6, 3), bool).at[2, 1].set(True)}
+    gradient = jax.value_and_grad(lambda params, xs: loss(cell, params, xs, method="native", **masks), argnums=(0, 1))
+    expected = jax.jit(gradient)(params, xs)
+    monkeypatch.setattr(strategy._forward, "bind", lambda *arrays, spec: strategy._forward_in_jax(*arrays, spec=spec))
+    monkeypatch.setattr(
+        strategy._backward, "bind", lambda *arrays, spec, wants_d: strategy._backward_in_jax(*arrays, spec=spec, wants_d=wants_d)
+    )
+    assert_close(jax.jit(lambda *args: gradient(*args))(params, xs), expected, 1e-11)
+
+
+def test_not_a_number_and_infinity_pass_through():
+    cell, params, xs = problem("lstm", dtype=jnp.float32)
+    for value in (jnp.nan, jnp.inf, -jnp.inf):
+        bad = xs.at[2, 1].set(value)
+        found, expected = (mr.unroll(cell, params, bad, method=method)[1] for method in ("native", "stepwise"))
+        assert bool((jnp.isnan(found) == jnp.isnan(expected)).all())
+        assert bool(jnp.isfinite(found[:, 0]).all())
+        assert_close(jnp.nan_to_num(found), jnp.nan_to_num(expected), 1e-5)
+
+
+def test_denormal_numbers_are_left_alone_behind_a_call():
+    cell, params, xs = problem("tanh", dtype=jnp.float32)
+    mr.unroll(cell, params, xs, method="native")[1].block_until_ready()
+    assert np.float32(1e-40) * np.float32(0.5) > 0
+
+
+def test_several_calls_at_once():
+    cell, params, xs = problem("lstm", time=50, batch=(16,), hidden=40, dtype=jnp.float32)
+    gradient = jax.jit(jax.grad(lambda params, xs: loss(cell, params, xs, method="native")))
+    expected = gradient(params, xs)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for found in pool.map(lambda _: gradient(params, xs), range(40)):
+            assert_close(found, expected, 0)
+
+
+def test_donated_arguments():
+    cell, params, xs = problem("lstm", dtype=jnp.float32)
+    state = cell.initial_state(params, (3,))
+    expected = mr.unroll(cell, params, xs, state, "native")
+    donating = jax.jit(lambda state, xs: mr.unroll(cell, params, xs, state, "native"), donate_argnums=0)
+    assert_close(donating(jax.tree.map(jnp.copy, state), xs), expected, 0)
+
+
+# ---- what is refused ----
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"first_h": np.zeros((1, 3, 6), np.float32)}, "first_h has the wrong shape"),
+        ({"kernel": np.zeros((1, 5, 19), np.float32)}, "kernel has the wrong shape"),
+        ({"kernel": np.zeros((1, 5, 20), np.int32)}, "the dtype must be float32 or float64"),
+        ({"x": np.zeros((1, 6, 3, 2), np.float64)}, "x has the wrong dtype"),
+        ({"resets": np.zeros((1, 6, 3), np.float32)}, "resets has the wrong dtype"),
+        ({"bias": np.zeros((2, 20), np.float32)}, "bias has the wrong number of runs"),
+        ({"first_c": np.zeros(0, np.float32)}, "first_c has the wrong shape|first_c"),
+        ({"input": np.zeros(0, np.float32)}, "input or d must be given"),
+        ({"cell": np.int64(7)}, "the cell is unknown"),
+        ({"cell": np.int64(-1)}, "the cell is unknown"),
+        ({"runs": np.int64(0)}, "runs must be at least 1"),
+        ({"runs": np.int64(3)}, "hs has the wrong number of runs"),
+    ],
+)
+def test_the_handler_checks_what_it_gets(change, message):
+    """An error of the call, whatever Python had let through."""
+    random = np.random.default_rng(0)
+    operands, _, _, _ = random_call(random, "lstm", "float32", (6, 3, 2, 5), projected=False, masked=True, keep="states")
+    given = {name: np.zeros(0, np.float32) if value is None else value[None] for name, value in operands.items()}
+    attributes = {"cell": np.int64(0), "runs": np.int64(1)} | {k: v for k, v in change.items() if k in ("cell", "runs")}
+    given |= {k: v for k, v in change.items() if k in given}
+    f32 = jnp.float32
+    shapes = [jax.ShapeDtypeStruct(s, f32) for s in ((1, 6, 3, 5), (1, 3, 5), (1, 6, 3, 16), (0,))]
+    call = jax.ffi.ffi_call(native.FORWARD, shapes)
+    with jax.enable_x64(True), pytest.raises(Exception, match=message):
+        jax.block_until_ready(call(*given.values(), **attributes))
+
+
+@pytest.mark.parametrize(
+    ("cell", "options", "reason"),
+    [
+        (mr.Cell(mr.LSTM(4, peepholes=True)), {}, "neither projection nor peepholes"),
+        (mr.Cell(mr.Leaky(4)), {}, "its core is Leaky"),
+        (mr.lstm(4), {"return_states": True}, "do not return the cell states of every step"),
+        (mr.lstm(4), {"dtype": jnp.bfloat16}, "computes in bfloat16"),
+    ],
+)
+def test_what_it_does_not_have_is_refused_in_one_line(cell, options, reason):
+    params, xs = cell.init(jax.random.key(0), 2), jnp.ones((3, 1, 2))
+    with pytest.raises(ValueError, match=f"method must not be 'native' here: .*{reason}"):
+        mr.unroll(cell, params, xs, method="native", **options)
+    assert mr.resolve(cell, params, xs, **options).strategy == "chunked"
+
+
+# ---- without the kernels ----
+
+
+def test_auto_takes_the_chunks_where_there_are_no_kernels(monkeypatch):
+    cell, params, xs = problem("lstm", dtype=jnp.float32)
+    assert mr.explain(cell, params, xs).startswith("native: ")
+    monkeypatch.setattr(native, "why_not", lambda: "the native kernels are not installed")
+    assert mr.explain(cell, params, xs).startswith("chunked: ")
+    with pytest.raises(ValueError, match="method must not be 'native' here: the native kernels are not installed"):
+        mr.unroll(cell, params, xs, method="native")
+
+
+def test_a_library_that_does_not_fit_is_left_out_with_one_warning(tmp_path, monkeypatch):
+    broken = tmp_path / "kernels.so"
+    broken.write_bytes(b"not a library")
+    monkeypatch.setattr(native, "LIBRARY", broken)
+    native._library.cache_clear()
+    native.why_not.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match="momentum_rnn_jax runs without its native kernels: .* do not work"):
+            assert "do not work with this version of JAX" in native.why_not()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert native.why_not()
+    finally:
+        monkeypatch.undo()
+        native._library.cache_clear()
+        native.why_not.cache_clear()
+
+
+def test_an_environment_variable_leaves_them_out():
+    code = "import momentum_rnn_jax as mr; from momentum_rnn_jax import native; print(native.why_not())"
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"MOMENTUM_RNN_JAX_NATIVE": "0"},
+        cwd=pathlib.Path(__file__).parent.parent,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.strip() == "MOMENTUM_RNN_JAX_NATIVE is 0"
+
+
+def test_objects_of_one_instruction_set_share_no_function_with_others(tmp_path):
+    """A function that the linker could take from another object might hold instructions that a processor does not have."""
+    source = pathlib.Path(__file__).parent.parent / "native"
+    if not (shutil.which("g++") and shutil.which("nm") and source.exists()):
+        pytest.skip("g++, nm and the source are needed to look into an object file")
+    compiled = tmp_path / "kernels.o"
+    command = ["g++", "-std=c++17", "-O0", "-fPIC", "-DREAL=float", "-DKERNELS=kernels", "-c", str(source / "kernels.cc"), "-o", str(compiled)]
+    subprocess.run(command, check=True)
+    symbols = [line.split()[-2:] for line in subprocess.run(["nm", str(compiled)], check=True, capture_output=True, text=True).stdout.splitlines()]
+    shared = [name for kind, name in symbols if kind in "WVu"]
+    undefined = [name for kind, name in symbols if kind == "U"]
+    assert not shared
+    assert not [name for name in undefined if name.startswith("_ZSt") or name.startswith("_ZNS")]
+
+
