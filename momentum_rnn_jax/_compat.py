@@ -31,6 +31,7 @@ __all__ = [
     "mlir",
     "partial_eval",
     "replicated",
+    "shaped",
     "same_varying_axes",
     "varies_over_devices",
     "with_leading_axis",
@@ -112,6 +113,12 @@ def same_varying_axes(tree: Any) -> Any:
     return jax.tree.map(
         lambda leaf: jax.lax.pcast(leaf, tuple(every - axes(leaf)), to="varying") if every - axes(leaf) else leaf, tree
     )
+
+
+def shaped(like: Any, shape: tuple[int, ...]) -> Any:
+    """The type of an array like another but for its shape, for a primitive's rule; it varies over the same axes of a mesh."""
+    sharding = like.sharding.update(spec=PartitionSpec(*[None] * len(shape)))
+    return like.update(shape=shape, weak_type=False, sharding=sharding)
 
 
 def replicated(like: Array) -> NamedSharding | None:

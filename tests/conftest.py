@@ -12,6 +12,8 @@ os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 import jax
 import pytest
 
+from momentum_rnn_jax import native
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
@@ -38,6 +40,12 @@ def not_too_many_programs():
 
 
 CLEARED = {"resident": 0}  # what was left after caches were cleared
+
+
+@pytest.fixture
+def without_native(monkeypatch):
+    """As where the native kernels are not installed."""
+    monkeypatch.setattr(native, "why_not", lambda: "the native kernels are not installed")
 
 
 @pytest.fixture

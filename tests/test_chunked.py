@@ -215,7 +215,7 @@ def test_a_subclass_is_not_taken_for_its_base(float64, what):
     assert_close(mr.unroll(c, params, xs), mr.unroll(c, params, xs, method="stepwise"), 1e-12)
 
 
-def test_memory_grows_with_what_is_kept():
+def test_memory_grows_with_what_is_kept(without_native):
     c = mr.lstm(8)
     params, xs = c.init(jax.random.key(0), 3), jnp.ones((512, 2, 3))
 
@@ -228,7 +228,7 @@ def test_memory_grows_with_what_is_kept():
     assert all_of_them > pre_activations + state > few
 
 
-def test_explain_says_what_is_done(monkeypatch):
+def test_explain_says_what_is_done(without_native, monkeypatch):
     monkeypatch.setattr(cudnn_support, "on_cuda", lambda: False)
 
     def says(cell, time=784, batch=128, features=1, **options):

@@ -11,7 +11,7 @@ from jax.interpreters import mlir
 from jax.sharding import PartitionSpec
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax.execution import cudnn, cudnn_support
+from momentum_rnn_jax.execution import cudnn, cudnn_support, native_support
 from tests.registry import CELLS, assert_close, problem
 
 CELL_NAMES = ["identity-lstm", "momentum-lstm", "adam-lstm", "stateless"]
@@ -45,6 +45,7 @@ def imitated(monkeypatch):
         mlir.register_lowering(primitive, mlir.lower_fun(function, multiple_results=True), platform="cpu")
     here = lambda *args, cuda, default: jax.lax.platform_dependent(*args, cpu=cuda, default=default)  # noqa: E731
     monkeypatch.setattr(cudnn_support, "on_cuda", lambda: True)
+    monkeypatch.setattr(native_support, "on_cpu", lambda: False)
     monkeypatch.setattr(cudnn, "_by_platform", here)
     jax.clear_caches()  # of what was traced with the functions above, or without
     yield

@@ -18,8 +18,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 import momentum_rnn_jax as mr
 from momentum_rnn_jax import native
-from momentum_rnn_jax.execution import native as strategy
-from momentum_rnn_jax.execution import native_support
+from momentum_rnn_jax.execution import native_call as strategy
 from tests import native_reference
 from tests.registry import assert_close, split_floats
 

@@ -35,7 +35,7 @@ def wrong(params, part, entry, value):
         (
             lambda p: mr.unroll(CELL, p, XS, method="fast"),
             ValueError,
-            "method must be one of 'auto', 'stepwise', 'chunked', 'associative', 'cudnn', got 'fast'",
+            "method must be one of 'auto', 'stepwise', 'chunked', 'associative', 'cudnn', 'native', got 'fast'",
         ),
         (lambda p: mr.unroll("lstm", p, XS), TypeError, "cell must be an instance of RecurrentCell, got 'lstm'"),
         (
@@ -146,7 +146,7 @@ def test_released_nesterov_has_no_fast_path(params):
     assert_close(mr.unroll(cell, params, XS), mr.unroll(cell, params, XS, method="stepwise"), 0)
 
 
-def test_without_cuda_auto_takes_the_chunked_path(params, monkeypatch):
+def test_without_cuda_and_kernels_auto_takes_the_chunked_path(without_native, params, monkeypatch):
     """Seen in the program: only the chunked path projects all time steps in one product."""
     monkeypatch.setattr(cudnn_support, "on_cuda", lambda: False)
 

@@ -112,7 +112,7 @@ def test_padding_has_no_gradient_where_the_drive_has_none_at_zero(method):
 
 
 @pytest.mark.parametrize("name", KERNEL_CORES)
-def test_a_kernel_core_has_the_fast_path(name):
+def test_a_kernel_core_has_the_fast_path(without_native, name):
     cell = mr.Cell(KERNEL_CORES[name], mr.Momentum())
     params, xs, _ = problem(cell)
     assert mr.explain(cell, params, xs).split(":")[0] == "chunked"

@@ -44,7 +44,7 @@ def why_not(core: Core, sequence: Any, *, asked: bool) -> str:
         return f"the native kernels have the {name} with its common activations, and neither projection nor peepholes"
     if jnp.dtype(sequence.dtype) not in DTYPES:
         return f"it computes in {jnp.dtype(sequence.dtype)}, and the native kernels in float32 or float64"
-    if jax.default_backend() != "cpu":
+    if not on_cpu():
         return f"JAX runs on {jax.default_backend()}, and the native kernels are for a CPU"
     if sequence.return_states and kind.cell:
         return "the native kernels do not return the cell states of every step"
@@ -59,3 +59,8 @@ def why_not(core: Core, sequence: Any, *, asked: bool) -> str:
     if not asked and sequence.shape[0] == 1:
         return "a single step was measured to be as fast without the native kernels"
     return native.why_not()
+
+
+def on_cpu() -> bool:
+    """Whether JAX runs on a CPU."""
+    return jax.default_backend() == "cpu"

@@ -76,7 +76,7 @@ class Execution:
     """How `unroll` runs a sequence.
 
     Args:
-      strategy: which part of the library runs it: "stepwise", "chunked", "associative" or "cudnn".
+      strategy: which part of the library runs it: "stepwise", "chunked", "associative", "cudnn" or "native".
       plan: how that part works through the sequence.
       refused: the strategies that would have been preferred, each with the reason why it cannot run.
       compiled: whether it runs as one compiled program even outside of `jax.jit`; a cell that is not a pytree does not.
@@ -87,7 +87,7 @@ class Execution:
     >>> cell = mr.ReleasedNesterovLSTM(mr.LSTM(8))
     >>> execution = mr.resolve(cell, cell.init(jax.random.key(0), 3), jnp.ones((5, 2, 3)))
     >>> execution.strategy, [strategy for strategy, reason in execution.refused]
-    ('stepwise', ['cudnn', 'chunked', 'associative'])
+    ('stepwise', ['native', 'cudnn', 'chunked', 'associative'])
     """
 
     strategy: Strategy
