@@ -162,6 +162,8 @@ def test_an_empty_sequence_returns_the_state_as_it_is(params):
         final, hs = mr.unroll(CELL, params, XS[:0], state, method)
         assert hs.shape == (0, 2, 4)
         assert_close(final, state, 0)
+    for remat in (4, "none"):
+        assert_close(mr.unroll(CELL, params, XS[:0], state, "chunked", remat=remat), (state, hs), 0)
 
 
 def test_two_batch_axes_equal_one(params):

@@ -127,7 +127,8 @@ def decide(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: st
       method, remat: as in `unroll`, already checked.
 
     Raises:
-      ValueError: a strategy was asked for that cannot run, or `remat` where it has no effect.
+      ValueError: a strategy was asked for that cannot run, or `remat` where it has no effect. Where there are no steps, every
+        method gives the same, and none is refused.
     """
     reasons = _why_not(cell, prepared, sequence, method, remat)
     refused: list[tuple[str, str]] = []
@@ -142,12 +143,11 @@ def decide(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: st
         if isinstance(cell, Cell) and cell.core.recurrence == "kernel":
             refused = [one for one in refused if one[0] != "associative"]
     elif method != "stepwise":
-        # Without a step there is nothing to run fast, and nothing to refuse.
         if reasons[method] and not sequence.is_empty:
             raise ValueError(f"method must not be {method!r} here: {reasons[method]}.")
         strategy = "stepwise" if reasons[method] else method  # type: ignore[assignment]
         refused = [(method, reasons[method])] if reasons[method] else []
-    if remat != "auto" and strategy != "chunked":
+    if remat != "auto" and strategy != "chunked" and not sequence.is_empty:
         raise ValueError(f"remat must be 'auto' where the cell runs {strategy}, got {remat!r}.")
     plan = Plan(return_states=sequence.return_states)
     if strategy in ("chunked", "cudnn"):

@@ -86,7 +86,8 @@ def run(
         xs = _flip(xs, seq_lengths)
         if resets is not None:
             # Backwards, an episode begins with the step after the one that begins it forwards.
-            resets = jnp.roll(_flip(resets, seq_lengths), 1, axis=0).at[0].set(False)
+            flipped = _flip(resets, seq_lengths)
+            resets = jnp.concatenate([jnp.zeros_like(flipped[:1]), flipped[:-1]])
     state = None
     if initial_carry is not None:
         state = _entering(cell, params, dtype, initial_carry, "initial_carry", xs.shape[1:-1])
