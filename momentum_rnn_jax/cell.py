@@ -110,8 +110,8 @@ class RecurrentCell(abc.ABC):
     def sample_noise(self, key: Array, shape: tuple[int, ...], dtype: Any = float) -> Any:
         """The random numbers for steps of `shape` (time, batch…), for `unroll`'s `noise`; None where the core samples none.
 
-        The first axis is always time: for a `step`, take `shape` (1, batch…), and of it `[0]`. Steps may share numbers, as those
-        of variational dropout do: then use it again at each step of the sequence.
+        The first axis is always time, also for `unroll(…, time_major=False)`: for a `step`, take `shape` (1, batch…), and of it
+        `[0]`. Steps may share numbers, as those of variational dropout do: then use it again at each step of the sequence.
 
         Raises:
           TypeError, ValueError: an argument is of the wrong kind or not allowed.
