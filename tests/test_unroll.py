@@ -198,6 +198,21 @@ def test_forward_mode_agrees_with_reverse_mode(params):
     assert_close(jax.jacfwd(last)(jnp.zeros(3)), jax.jacrev(last)(jnp.zeros(3)), 1e-5)
 
 
+def test_replace_takes_names_of_the_parts_that_it_is_given():
+    assert CELL.replace(mu=0.3) == mr.momentum_lstm(4, mu=0.3)
+    assert CELL.replace(drive=mr.RMSProp(), beta=0.3) == mr.rmsprop_lstm(4, beta=0.3)
+    assert mr.lstm(4).replace(drive=mr.Momentum(), mu=0.3) == CELL.replace(mu=0.3)
+    assert CELL.replace(core=mr.Leaky(4), tau=50.0, mu=0.1) == mr.Cell(mr.Leaky(4, tau=50.0), mr.Momentum(mu=0.1))
+    assert CELL.replace(core=mr.GRU(3), hidden_features=5) == mr.momentum_gru(5)
+    for changes, message in [
+        ({"drive": mr.RMSProp(), "mu": 0.3}, "replace cannot change 'mu': it must be one of activation, beta, core"),
+        ({"drive": mr.Momentum, "mu": 0.3}, "drive must be an instance of Drive, got"),
+        ({"core": "lstm", "hidden_features": 3}, "core must be an instance of Core, got 'lstm'"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            CELL.replace(**changes)
+
+
 def test_the_leaves_of_a_cell_are_its_hyperparameters():
     assert jax.tree.leaves(CELL) == [0.6, 0.6]
     assert jax.tree.leaves(mr.lstm(4)) == []
