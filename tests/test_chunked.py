@@ -136,6 +136,17 @@ def test_a_batch_of_nobody(float64):
         assert not any(leaf.any() for leaf in jax.tree.leaves(gradient))
 
 
+@pytest.mark.parametrize("name", ["momentum-lstm", "adam-gru", "identity-elman", "momentum-min_gru"])
+def test_inputs_without_features(float64, name):
+    core = mr.MinGRU(5) if name.endswith("min_gru") else CELLS[name].core
+    c = mr.Cell(core, mr.Momentum()) if name.endswith("min_gru") else CELLS[name]
+    random, method = np.random.default_rng(3), "chunked" if core.recurrence == "kernel" else "associative"
+    shapes, is_shape = c.param_shapes(0), lambda entry: isinstance(entry, tuple)
+    params = jax.tree.map(lambda shape: jnp.asarray(random.normal(size=shape)), shapes, is_leaf=is_shape)
+    run = jax.value_and_grad(lambda params, method: jnp.sum(mr.unroll(c, params, jnp.zeros((4, 2, 0)), method=method)[1]))
+    assert_close(run(params, method), run(params, "stepwise"), 1e-12)
+
+
 def test_resets_may_be_numpys_and_parameters_another_mapping():
     c = mr.momentum_lstm(4)
     params, xs, resets = c.init(jax.random.key(0), 3), jnp.ones((5, 2, 3)), np.arange(10).reshape(5, 2) == 4
