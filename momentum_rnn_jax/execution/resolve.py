@@ -249,6 +249,8 @@ def _why_not_fast(cell: Cell, prepared: Params, sequence: Sequence, recurrence: 
             return f"{name} has its own `{method}`"
     if sequence.is_empty:
         return "there are no steps"
+    if recurrence == "linear" and not isinstance(sequence.shape[0], int):
+        return "the number of steps is symbolic, and it decides the rounds of an associative scan"
     state = jax.eval_shape(lambda params: core.initial_state(params, (), sequence.dtype), prepared["core"])
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
