@@ -104,12 +104,12 @@ def unroll(
       time_major: whether time is the first axis of `xs`, `resets` and what is returned; otherwise it is the last axis before the
         features, `(batch…, time, F)`, as in Flax.
       seq_lengths: (batch…), integers from 0 to time: how many steps of each example count. Outputs after them are zero, the final
-        state is the one after them, and what the inputs hold there, NaN included, changes nothing, gradients neither.
+        state is the one after them, and the inputs there, NaN included, affect neither results nor gradients.
       resets: (time, batch…), booleans: where True, a new episode begins with that step, from the initial state. A packed sequence
         equals its episodes run separately.
-      noise: from `cell.sample_noise(key, (time, batch…))`, for cores with dropout or other per-step randomness; None for none. As
-        it is returned, with time first, also where `time_major=False`.
-      dtype: of computation; the parameters' unless given. An orthogonal matrix is built in the parameters' dtype all the same.
+      noise: from `cell.sample_noise(key, (time, batch…))`, for cores with dropout or other per-step randomness; None for none.
+        Its first axis is time, as `sample_noise` returns it, also where `time_major=False`.
+      dtype: of computation; the parameters' unless given. An orthogonal matrix is still built in the parameters' dtype.
       remat: what "chunked" stores for the backward pass. "none": the states and pre-activations of every step. "auto": the
         pre-activations only where they are small, else they are recomputed. An integer: the state every so many steps, and
         everything else is recomputed, for sequences that would not fit the memory. Other strategies take "auto" alone: "cudnn"

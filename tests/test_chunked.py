@@ -126,7 +126,7 @@ def test_without_a_state_it_begins_with_zeros(float64):
         assert_close(mr.unroll(c, params, xs), mr.unroll(c, params, xs, c.initial_state(params, (3,)), "stepwise"), 1e-12)
 
 
-def test_a_batch_of_nobody(float64):
+def test_an_empty_batch(float64):
     for name in ("momentum-lstm", "adam-gru"):
         c = CELLS[name]
         params = c.init(jax.random.key(0), 4, float)

@@ -219,7 +219,7 @@ def test_bad_hyperparameters_are_refused(make, error, message):
         make()
 
 
-def test_a_chain_is_made_of_others_by_its_field():
+def test_a_chain_takes_its_drives_by_keyword():
     drives = (mr.Momentum(0.5), mr.RMSProp())
     chain = mr.Chain(*drives)
     assert mr.Chain(drives=list(drives)) == chain

@@ -142,7 +142,7 @@ def test_the_fast_path_with_noise_is_a_scan_of_the_step(float64, name):
 
 
 @pytest.mark.parametrize("stacked", [False, True])
-def test_noise_has_time_first_whatever_the_inputs_have(float64, stacked):
+def test_noise_is_time_first_also_where_the_inputs_are_batch_first(float64, stacked):
     cell = mr.Cell(mr.RecurrentDropout(mr.GRU(H), rate=0.5), mr.Momentum())
     cell = mr.Stack([cell, mr.Cell(NOISY["zoneout"])]) if stacked else cell
     params = normal(cell.init(jax.random.key(0), 3), 0, 0.5)

@@ -198,7 +198,7 @@ def test_forward_mode_agrees_with_reverse_mode(params):
     assert_close(jax.jacfwd(last)(jnp.zeros(3)), jax.jacrev(last)(jnp.zeros(3)), 1e-5)
 
 
-def test_replace_takes_names_of_the_parts_that_it_is_given():
+def test_replace_resolves_names_against_the_new_parts():
     assert CELL.replace(mu=0.3) == mr.momentum_lstm(4, mu=0.3)
     assert CELL.replace(drive=mr.RMSProp(), beta=0.3) == mr.rmsprop_lstm(4, beta=0.3)
     assert mr.lstm(4).replace(drive=mr.Momentum(), mu=0.3) == CELL.replace(mu=0.3)

@@ -91,7 +91,7 @@ def test_a_reset_in_the_padding_changes_nothing(method):
 
 
 @pytest.mark.parametrize("method", ["stepwise", "chunked"])
-def test_whatever_the_padding_holds_changes_nothing(method):
+def test_values_in_the_padding_have_no_effect(method):
     c = mr.adam_lstm(4)
     params = c.init(jax.random.key(0), 3)
     xs = jax.random.normal(jax.random.key(1), (7, 3, 3))
@@ -123,7 +123,7 @@ def test_wrong_lengths_and_resets_are_refused():
 
 
 @pytest.mark.parametrize("from_a_state", [False, True])
-def test_a_reset_forgets_what_is_not_finite_in_an_associative_scan(float64, from_a_state):
+def test_a_reset_discards_values_that_are_not_finite_in_an_associative_scan(float64, from_a_state):
     c = mr.Cell(mr.MinGRU(3), mr.Momentum(mu=0.5), trainable_initial_state=True)
     params, xs, state, weights = problem(c, time=6)
     resets = jnp.zeros(xs.shape[:2], bool).at[3, :].set(True).at[5, 1].set(True)

@@ -19,7 +19,7 @@ class Chain(Drive):
       drives: at least one drive, each an argument of its own, `Chain(Momentum(0.9), RMSProp())`, or a tuple or list of them by
         the keyword, `Chain(drives=[Momentum(0.9), RMSProp()])`.
 
-    State: a tuple with the state of each drive. Between two drives, nothing is rounded to the dtype of `u`.
+    State: a tuple with the state of each drive. Between two drives, values keep at least float32.
 
     Raises:
       TypeError: an argument is not a drive, or drives are given in both ways.
@@ -56,6 +56,6 @@ class Chain(Drive):
     def update(self, state: Any, u: Array) -> tuple[Any, Array]:
         states = []
         for drive, one in zip(self.drives, state, strict=True):
-            one, u = drive.advance(one, u)  # a drive may have its own
+            one, u = drive.advance(one, u)  # not `update`: a drive may override either
             states.append(one)
         return tuple(states), u

@@ -3,12 +3,12 @@
 Two steps in a row are a step of the same form, `(a, b)` and then `(a', b')` being `(a' a, a' b + b')`, and this composition is
 associative, so that T steps take log T rounds. Padding has the coefficients `(1, 0)`.
 
-A step that begins with a reset has `b_t + a_t start` for its b, and a flag r: what is composed with such a step on the right is
-that step, `r'` selecting `(0, b')`. A product with zero would not do, because zero times NaN is NaN.
+At a reset, b is `a_t start + b_t` and a flag r is set: where the later of two steps has the flag, their composition is
+`(0, b')`, by selection. Setting a to zero instead would let NaN from before a reset through, because 0 · NaN is NaN.
 
 The tangent obeys the same recurrence, `ḣ_t = a_t ḣ_{t-1} + e_t` with `e_t = ȧ_t h_{t-1} + ḃ_t`, and its transpose is the
-recurrence backwards, `ē_t = h̄_t + a_{t+1} ē_{t+1}`, where in both a reset at the later step takes the place of the first term on
-the right by zero: neither stores the rounds of the scan.
+recurrence backwards, `ē_t = h̄_t + a_{t+1} ē_{t+1}`. In both, terms that would cross a reset are zero. Neither stores the
+intermediate results of the scan.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def run(plan: Plan, problem: Problem) -> Result:
     a, b = core.coefficients(weights.params, d)
     h = first.core.h
     if start is not None and masks.resets is not None:
-        # Selected before the product and after it: elsewhere, neither a value nor a gradient of it is used.
+        # Selected before and after the product, so that no value and no gradient passes through it at the other steps.
         restarted = _masked.select(masks.resets, start.core.h[jnp.newaxis], jnp.zeros_like(b))
         b = _masked.select(masks.resets, a * restarted + b, b)
         h = _masked.select(masks.resets[0], jnp.zeros_like(h), h)
@@ -90,5 +90,5 @@ def _backwards(residuals: Any, h: Array) -> Array:
 
 
 def _following(leaf: Array) -> Array:
-    """Of each step the next one's entry, backwards in time; the last step has none, and gets zero."""
+    """For each step the entry of the step after it, zero for the last, in reversed order of time."""
     return jnp.flip(jnp.concatenate([leaf[1:], jnp.zeros_like(leaf[:1])]), 0)

@@ -1,6 +1,6 @@
 """What is in front of the core: the projection and the drive, in the order that costs least.
 
-The drive never sees h. A linear drive commutes with the projection: with scalar coefficients and a start from zero,
+The drive does not depend on h. A linear drive commutes with the projection: with scalar coefficients and a start from zero,
 
     drive([x, 1] W) = drive([x, 1]) W,
 
@@ -110,7 +110,7 @@ def _filter(plan: Plan, drive: Any, state: Any, start: Any, xs: Array, masks: Ma
 
 
 def _one_more(xs: Array, value: int) -> Array:
-    """`[xs, value]`: one more feature, which is the same everywhere; `xs` may have none."""
+    """`[xs, value]`: `xs` with a constant feature added; `xs` may have no features."""
     return jnp.pad(xs, [(0, 0)] * (xs.ndim - 1) + [(0, 1)], constant_values=value)
 
 
