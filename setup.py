@@ -1,7 +1,7 @@
 """The optional native kernels: compiled where a C++ compiler is found, left out with one line where none is.
 
-All else about the package is in setup.cfg. `MOMENTUM_RNN_JAX_NATIVE=0` leaves them out; `=1` makes a failure an error, for building wheels.
-`python setup.py build_ext --inplace` compiles them again for a checkout.
+All else about the package is in setup.cfg. `MOMENTUM_RNN_JAX_NATIVE=0` leaves them out; `=1` makes a failure an error, for
+building wheels. `python setup.py build_ext --inplace` compiles them again for a checkout.
 """
 
 import concurrent.futures
@@ -21,7 +21,8 @@ from setuptools.command.build_ext import build_ext
 SOURCES = Path(__file__).resolve().parent / "native"
 NAME = "momentum_rnn_jax.native.kernels"
 # No -ffast-math: it lets NaN vanish, and makes a library flush denormal numbers for the whole process when it is loaded.
-FLAGS = "-std=c++17 -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast -fPIC -fvisibility=hidden -Wall -Wextra".split()
+FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fPIC", "-fvisibility=hidden"]
+FLAGS += ["-Wall", "-Wextra"]
 TARGETS = {"base": []}
 if platform.machine() in ("x86_64", "AMD64"):
     v4 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
@@ -29,7 +30,7 @@ if platform.machine() in ("x86_64", "AMD64"):
 REALS = {"f32": "float", "f64": "double"}
 
 
-class NoLibrary(Exception):
+class NoLibraryError(Exception):
     """Why the kernels cannot be compiled, in one line."""
 
 
@@ -38,7 +39,7 @@ def compiler() -> list[str]:
     for command in (os.environ.get("CXX"), "g++", "clang++", "c++"):
         if command and shutil.which(shlex.split(command)[0]):
             return shlex.split(command)
-    raise NoLibrary("no C++ compiler was found (g++ or clang++, or the environment variable CXX)")
+    raise NoLibraryError("no C++ compiler was found (g++ or clang++, or the environment variable CXX)")
 
 
 def headers() -> str:
@@ -46,10 +47,10 @@ def headers() -> str:
     try:
         import jaxlib
     except ImportError:
-        raise NoLibrary("jaxlib, which has the headers, is not installed") from None
+        raise NoLibraryError("jaxlib, which has the headers, is not installed") from None
     folder = Path(jaxlib.__file__).parent / "include"
     if not (folder / "xla/ffi/api/ffi.h").exists():
-        raise NoLibrary(f"jaxlib {jaxlib.__version__} has no headers of the foreign function interface")
+        raise NoLibraryError(f"jaxlib {jaxlib.__version__} has no headers of the foreign function interface")
     return str(folder)
 
 
@@ -75,7 +76,7 @@ def _run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         print(done.stderr, file=sys.stderr)
-        raise NoLibrary(f"{command[0]} failed")
+        raise NoLibraryError(f"{command[0]} failed")
 
 
 class BuildKernels(build_ext):
@@ -90,9 +91,9 @@ class BuildKernels(build_ext):
         output = Path(self.get_ext_fullpath(ext.name))
         try:
             if wanted == "0":
-                raise NoLibrary("MOMENTUM_RNN_JAX_NATIVE is 0")
+                raise NoLibraryError("MOMENTUM_RNN_JAX_NATIVE is 0")
             compile_library(output)
-        except NoLibrary as why:
+        except NoLibraryError as why:
             if wanted == "1":
                 raise
             output.unlink(missing_ok=True)

@@ -31,8 +31,8 @@ __all__ = [
     "mlir",
     "partial_eval",
     "replicated",
-    "shaped",
     "same_varying_axes",
+    "shaped",
     "varies_over_devices",
     "with_leading_axis",
 ]

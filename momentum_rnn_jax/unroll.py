@@ -99,10 +99,10 @@ def unroll(
         "associative": for a `Cell` with a `LinearCore`. The coefficients for all steps at once, then an associative scan.
         "cudnn": NVIDIA's LSTM behind the drive, in float32, without lengths, resets and `shard_map`. Forward mode, second
         derivatives and `vmap` run the chunks. It is one call to the library, which several devices cannot share.
-        "native": the core's recurrence in one call of compiled kernels for the CPU, which `pip install` builds where it finds a C++
-        compiler; for `LSTM`, `GRU`, `Elman` and `Orthogonal` with their common activations, in float32 or float64. Projection and
-        drive are as in "chunked". Forward mode and second derivatives run a scan; `vmap` works. One call to several devices is not
-        split; in `shard_map` each makes its own.
+        "native": the core's recurrence in one call of compiled kernels for the CPU, which `pip install` builds where it finds a
+        C++ compiler; for `LSTM`, `GRU`, `Elman` and `Orthogonal` with their common activations, in float32 or float64. Projection
+        and drive are as in "chunked". Forward mode and second derivatives run a scan; `vmap` works. Several devices cannot share
+        a call; in `shard_map` each makes its own.
         "auto": "native" or "cudnn" where it can run and there is one device, else "chunked" or, except on a CPU, "associative",
         whichever the core allows, else "stepwise".
       time_major: whether time is the first axis of `xs`, `resets` and what is returned; otherwise it is the last axis before the
@@ -116,8 +116,8 @@ def unroll(
       dtype: of computation; the parameters' unless given. An orthogonal matrix is still built in the parameters' dtype.
       remat: what "chunked" and "native" store for the backward pass. "none": the states and pre-activations (or gates) of every
         step. "auto": the latter only where they are small, else they are recomputed. An integer: the state every so many steps,
-        and everything else is recomputed, for sequences that would not fit the memory. Other strategies take "auto" alone: "cudnn"
-        stores the drive's outputs plus cuDNN's reserve space.
+        and everything else is recomputed, for sequences that would not fit the memory. Other strategies take "auto" alone:
+        "cudnn" stores the drive's outputs plus cuDNN's reserve space.
       return_states: also return the states after every step, a `CellState` whose leaves are (time, batch…, …). In padding they
         stay what they were. Gradients flow through them.
 

@@ -219,7 +219,7 @@ def subclasses():
 
 
 @pytest.mark.parametrize("what", ["drive", "nonlinear drive", "stateless drive", "core", "core with a leaf", "start", "cell"])
-def test_a_subclass_is_not_taken_for_its_base(float64, what):
+def test_a_subclass_is_not_taken_for_its_base(float64, without_native, what):
     c, explanation = subclasses()[what]
     params, xs = c.init(jax.random.key(0), 3), 3 * jax.random.normal(jax.random.key(1), (6, 2, 3))
     assert mr.explain(c, params, xs).startswith(explanation)

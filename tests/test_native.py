@@ -1,4 +1,4 @@
-"""The native CPU kernels: every shape against NumPy, every way of differentiating against stepwise, and what happens without them."""
+"""The native CPU kernels: shapes against NumPy, derivatives against stepwise, and what happens where there are none."""
 
 import concurrent.futures
 import functools
@@ -99,8 +99,12 @@ def check_one(seed, dtype, largest):
     how = {"projected": random.random() < 0.3, "masked": random.random() < 0.5, "keep": random.choice(["states", "gates"])}
     operands, spec, dhs, dlast_c = random_call(random, kind, dtype, (T, B, F, H), **how)
     outputs, gradients = native_call(operands, spec, dhs, dlast_c)
-    wide = {name: value.astype(np.float64) if value is not None and value.dtype != bool else value for name, value in operands.items()}
-    expected, expected_gradients = native_reference.run(kind, wide, dhs.astype(float), None if dlast_c is None else dlast_c.astype(float))
+    wide = {
+        name: value.astype(np.float64) if value is not None and value.dtype != bool else value for name, value in operands.items()
+    }
+    expected, expected_gradients = native_reference.run(
+        kind, wide, dhs.astype(float), None if dlast_c is None else dlast_c.astype(float)
+    )
     what = f"{kind} {dtype} T, B, F, H = {T, B, F, H} {how}"
     for i, output in enumerate(outputs):
         assert_near(output, expected[i], TOLERANCE[dtype], f"output {i} of {what}")
@@ -446,12 +450,24 @@ def test_objects_of_one_instruction_set_share_no_function_with_others(tmp_path):
     if not (shutil.which("g++") and shutil.which("nm") and source.exists()):
         pytest.skip("g++, nm and the source are needed to look into an object file")
     compiled = tmp_path / "kernels.o"
-    command = ["g++", "-std=c++17", "-O0", "-fPIC", "-DREAL=float", "-DKERNELS=kernels", "-c", str(source / "kernels.cc"), "-o", str(compiled)]
+    command = [
+        "g++",
+        "-std=c++17",
+        "-O0",
+        "-fPIC",
+        "-DREAL=float",
+        "-DKERNELS=kernels",
+        "-c",
+        str(source / "kernels.cc"),
+        "-o",
+        str(compiled),
+    ]
     subprocess.run(command, check=True)
-    symbols = [line.split()[-2:] for line in subprocess.run(["nm", str(compiled)], check=True, capture_output=True, text=True).stdout.splitlines()]
+    symbols = [
+        line.split()[-2:]
+        for line in subprocess.run(["nm", str(compiled)], check=True, capture_output=True, text=True).stdout.splitlines()
+    ]
     shared = [name for kind, name in symbols if kind in "WVu"]
     undefined = [name for kind, name in symbols if kind == "U"]
     assert not shared
     assert not [name for name in undefined if name.startswith("_ZSt") or name.startswith("_ZNS")]
-
-

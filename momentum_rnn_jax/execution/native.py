@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _masked
+from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import CellState
 from momentum_rnn_jax.cores import LSTMState
 from momentum_rnn_jax.drives import Identity
@@ -76,7 +77,7 @@ def _spec(core: Any, operands: Operands, plan: Plan) -> Spec:
 
 def _pieces(plan: Plan, spec: Spec, operands: Operands) -> tuple[Array, Array | None]:
     """h of every step and the last c: in one call, or in pieces whose residuals are computed again, piece by piece."""
-    time = (operands.x if operands.d is None else operands.d).shape[0]  # type: ignore[union-attr]
+    time = (operands.x if operands.d is None else operands.d).shape[0]
     if plan.chunk is None or plan.chunk >= time:
         return call(spec, operands)
     over_time = {name: getattr(operands, name) for name in ("x", "d", "resets", "valid") if getattr(operands, name) is not None}

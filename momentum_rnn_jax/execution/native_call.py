@@ -1,7 +1,7 @@
-"""A kernel core's recurrence as two calls of the compiled kernels, a forward and a backward pass, in every mode of differentiation.
+"""A kernel core's recurrence as two calls of the compiled kernels, a forward and a backward pass, in every mode of derivatives.
 
-Each is a primitive, which is lowered to the call on a CPU. All else (forward mode, second derivatives, another platform) is left to
-a scan in JAX that computes the same, the *reference*.
+Each is a primitive, which is lowered to the call on a CPU. All else (forward mode, second derivatives, another platform) runs a
+scan in JAX that computes the same, the *reference*.
 
 Every operand has a leading axis of runs, which have weights of their own; an operand that all runs share has it with length one.
 """
@@ -35,22 +35,27 @@ class Operands(NamedTuple):
     (B, H); the masks (T, B).
     """
 
-    x: Array | None
-    d: Array | None
-    input: Array | None
+    x: Any
+    d: Any
+    input: Any
     kernel: Array
     bias: Array | None
     extra: Array | None
     first_h: Array
-    first_c: Array | None
+    first_c: Any
     resets: Array | None
     valid: Array | None
-    start_h: Array | None
-    start_c: Array | None
+    start_h: Any
+    start_c: Any
 
 
 SHARED = ("input", "kernel", "bias", "extra")  # operands without a batch axis
-STATES = ("first_h", "first_c", "start_h", "start_c")  # operands whose first axis, behind the runs, is the batch; of others it is the second
+STATES = (
+    "first_h",
+    "first_c",
+    "start_h",
+    "start_c",
+)  # operands whose first axis, behind the runs, is the batch; of others it is the second
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +84,6 @@ class Spec:
 def call(spec: Spec, operands: Operands) -> tuple[Array, Array | None]:
     """One run: h of every step, and the last c, None where the core has no cell state."""
     if spec.ahead:
-        assert operands.x is not None
         d = jax.lax.stop_gradient(operands.x) @ jax.lax.stop_gradient(operands.input)
         operands = operands._replace(d=d)
     arrays = [getattr(operands, name)[jnp.newaxis] for name in spec.present]
@@ -110,6 +114,8 @@ def _recur(core: Any, d: Array, operands: Operands) -> list[Array]:
 
 def _over_runs(function: Any, *trees: Any) -> Any:
     """`function` of one run each, over all runs."""
+    leaves: list[Any]
+    structure: Any
     leaves, structure = jax.tree.flatten(trees)
     runs = max(leaf.shape[0] for leaf in leaves)
     axes = [None if leaf.shape[0] == 1 < runs else 0 for leaf in leaves]
@@ -119,10 +125,7 @@ def _over_runs(function: Any, *trees: Any) -> Any:
 
 def _driven(operands: Operands) -> Array:
     """d of one run."""
-    if operands.x is None:
-        assert operands.d is not None
-        return operands.d
-    return operands.x @ operands.input
+    return operands.d if operands.x is None else operands.x @ operands.input
 
 
 def _reference(spec: Spec, arrays: Sequence[Array]) -> list[Array]:
@@ -160,7 +163,7 @@ _forward.multiple_results = True
 
 def _forward_shapes(*avals: Any, spec: Spec) -> list[Any]:
     operands, runs = spec.operands(avals), _runs(avals)
-    time = (operands.x if operands.d is None else operands.d).shape[1]  # type: ignore[union-attr]
+    time = (operands.x if operands.d is None else operands.d).shape[1]
     batch, H = operands.first_h.shape[1:]
     kind, padded, like = kind_of(spec.core), -(-H // LANES), operands.kernel
     keeps_states, keeps_gates = spec.keep != "nothing" and kind.cell, spec.keep == "gates" and kind.kept > 0
@@ -191,7 +194,9 @@ def _forward_in_jax(*arrays: Array, spec: Spec) -> list[Array]:
     return outputs + [jnp.zeros(shape.shape, shape.dtype) for shape in rest]
 
 
-def _native_call(target: str, spec: Spec, shapes: Sequence[Any], arrays: Sequence[Array], operands: Operands, *more: Array) -> list[Array]:
+def _native_call(
+    target: str, spec: Spec, shapes: Sequence[Any], arrays: Sequence[Array], operands: Operands, *more: Array
+) -> list[Array]:
     nothing = jnp.zeros(0, operands.kernel.dtype)
     given = [nothing if operand is None else operand for operand in operands]
     call = jax.ffi.ffi_call(target, shapes)
@@ -305,7 +310,8 @@ def _batch_forward(args: Sequence[Array], dims: Sequence[Any], *, spec: Spec) ->
     # One set of weights: what is mapped over joins the batch, behind the runs and, where there is one, time.
     axis = {name: 1 if name in STATES else 2 for name in spec.present if name not in SHARED}
     joined = [
-        arg if name in SHARED else _join(_front(arg, dim, size), axis[name]) for name, arg, dim in zip(spec.present, args, dims, strict=True)
+        arg if name in SHARED else _join(_front(arg, dim, size), axis[name])
+        for name, arg, dim in zip(spec.present, args, dims, strict=True)
     ]
     out = _forward.bind(*joined, spec=spec)
     parts = [_part(one, size, axis) for one, axis in zip(out, (2, 1, 2, 2), strict=True)]

@@ -173,9 +173,11 @@ def _plan(cell: Cell, sequence: Sequence, remat: str | int, strategy: str) -> Pl
     if strategy == "native":
         merged = in_front and features <= NATIVE_FEATURES and not initial_velocity
         few = time * batch * gates * jnp.dtype(sequence.dtype).itemsize <= NATIVE_STORED_BYTES
-        residuals = "pre_activations" if remat == "none" or (remat == "auto" and few) else "states"
+        keeps_gates = remat == "none" or (remat == "auto" and few)
         chunk = min(remat, time) if isinstance(remat, int) else None
-        return Plan(chunk, filter_inputs, initial_velocity, merged, residuals, sequence.return_states)
+        return Plan(
+            chunk, filter_inputs, initial_velocity, merged, "pre_activations" if keeps_gates else "states", sequence.return_states
+        )
     merged = plain and features <= FEW_FEATURES and not initial_velocity
     plan = Plan(None, filter_inputs, initial_velocity, merged, "states", sequence.return_states)
     if not isinstance(time, int):

@@ -14,7 +14,10 @@ from typing import Any
 import jax
 
 LIBRARY = Path(__file__).with_name("kernels.so")
-FORWARD, BACKWARD = TARGETS = ("momentum_rnn_jax_forward_1", "momentum_rnn_jax_backward_1")  # a number for what their operands mean
+FORWARD, BACKWARD = TARGETS = (
+    "momentum_rnn_jax_forward_1",
+    "momentum_rnn_jax_backward_1",
+)  # a number for what their operands mean
 
 
 @functools.cache
