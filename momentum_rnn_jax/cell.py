@@ -110,8 +110,8 @@ class RecurrentCell(abc.ABC):
     def sample_noise(self, key: Array, shape: tuple[int, ...], dtype: Any = float) -> Any:
         """The random numbers for steps of `shape` (time, batch…), for `unroll`'s `noise`; None where the core samples none.
 
-        The first axis is always time: for a `step`, take `shape` (1, batch…), and of it `[0]`. Steps may share numbers, as those
-        of variational dropout do: then use it again at each step of the sequence.
+        The first axis is always time, also for `unroll(…, time_major=False)`: for a `step`, take `shape` (1, batch…), and of it
+        `[0]`. Steps may share numbers, as those of variational dropout do: then use it again at each step of the sequence.
 
         Raises:
           TypeError, ValueError: an argument is of the wrong kind or not allowed.
@@ -162,28 +162,30 @@ class RecurrentCell(abc.ABC):
     def replace(self, **changes: Any) -> Self:
         """This cell with other values of the named fields, its own, its drive's or its core's: `cell.replace(mu=0.3)`.
 
+        Where a part is replaced too, the names are those of the new one: `cell.replace(drive=RMSProp(), beta=0.3)`.
+
         Raises:
-          TypeError: there is no such field, or both the drive and the core have it: replace the part, `cell.replace(drive=…)`.
+          TypeError: no field has the name, or both the drive and the core have it: replace the part, `cell.replace(drive=…)`.
           TypeError, ValueError: a value is not allowed.
         """
         own = {f.name for f in dataclasses.fields(self)}  # type: ignore[arg-type]
-        parts = [name for name in ("drive", "core") if name in own and dataclasses.is_dataclass(getattr(self, name))]
-        fields = {part: {f.name for f in dataclasses.fields(getattr(self, part))} for part in parts}
-        values: dict[str, Any] = {}
-        nested: dict[str, dict[str, Any]] = {part: {} for part in parts}
-        for name, value in changes.items():
-            owners = [part for part in parts if name in fields[part]]
-            if name in own:
-                values[name] = value
-            elif len(owners) == 1:
-                nested[owners[0]][name] = value
-            else:
+        values = {name: value for name, value in changes.items() if name in own}
+        parts: dict[str, Any] = {part: changes.get(part, getattr(self, part)) for part in ("drive", "core") if part in own}
+        fields = {
+            name: {f.name for f in dataclasses.fields(part)}
+            for name, part in parts.items()
+            if dataclasses.is_dataclass(part) and not isinstance(part, type)
+        }
+        nested: dict[str, dict[str, Any]] = {}
+        for name in (name for name in changes if name not in own):
+            owners = [part for part in fields if name in fields[part]]
+            if len(owners) != 1:
+                dataclasses.replace(self, **values)  # type: ignore[type-var]  # refuses a wrong part first
                 allowed = sorted(own.union(*fields.values()))
                 why = "both the drive and the core have it" if owners else f"it must be one of {', '.join(allowed)}"
                 raise TypeError(f"replace cannot change {name!r}: {why}.")
-        for part, new in nested.items():
-            if new:
-                values[part] = dataclasses.replace(values.get(part, getattr(self, part)), **new)
+            nested.setdefault(owners[0], {})[name] = changes[name]
+        values |= {part: dataclasses.replace(parts[part], **new) for part, new in nested.items()}
         return dataclasses.replace(self, **values)  # type: ignore[type-var]
 
     def check_params(self, params: Params) -> None:

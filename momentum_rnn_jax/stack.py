@@ -89,6 +89,8 @@ class Stack:
     def sample_noise(self, key: Array, shape: tuple[int, ...], dtype: Any = float) -> tuple[Any, ...] | None:
         """Each cell's noise for steps of `shape` (time, batch…), None where a cell samples none; None if no cell does.
 
+        The first axis is always time, also for `unroll(…, time_major=False)`.
+
         Raises:
           TypeError, ValueError: an argument is of the wrong kind or not allowed.
         """

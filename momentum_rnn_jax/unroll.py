@@ -101,14 +101,15 @@ def unroll(
         derivatives and `vmap` run the chunks. It is one call to the library, which several devices cannot share.
         "auto": "cudnn" where it can run and there is one device, else "chunked" or, except on a CPU, "associative", whichever the
         core allows, else "stepwise".
-      time_major: whether time is the first axis of `xs`, `resets`, `noise` and what is returned; otherwise it is the last axis
-        before the features, `(batch…, time, F)`, as in Flax.
+      time_major: whether time is the first axis of `xs`, `resets` and what is returned; otherwise it is the last axis before the
+        features, `(batch…, time, F)`, as in Flax.
       seq_lengths: (batch…), integers from 0 to time: how many steps of each example count. Outputs after them are zero, the final
-        state is the one after them, and what the inputs hold there, NaN included, changes nothing, gradients neither.
+        state is the one after them, and the inputs there, NaN included, affect neither results nor gradients.
       resets: (time, batch…), booleans: where True, a new episode begins with that step, from the initial state. A packed sequence
         equals its episodes run separately.
       noise: from `cell.sample_noise(key, (time, batch…))`, for cores with dropout or other per-step randomness; None for none.
-      dtype: of computation; the parameters' unless given. An orthogonal matrix is built in the parameters' dtype all the same.
+        Its first axis is time, as `sample_noise` returns it, also where `time_major=False`.
+      dtype: of computation; the parameters' unless given. An orthogonal matrix is still built in the parameters' dtype.
       remat: what "chunked" stores for the backward pass. "none": the states and pre-activations of every step. "auto": the
         pre-activations only where they are small, else they are recomputed. An integer: the state every so many steps, and
         everything else is recomputed, for sequences that would not fit the memory. Other strategies take "auto" alone: "cudnn"
@@ -141,7 +142,7 @@ def unroll(
         options: dict[str, Any] = {"seq_lengths": seq_lengths, "resets": resets, "dtype": dtype, "remat": remat}
         options |= {"method": method, "time_major": time_major, "return_states": return_states}
         return unroll_layers(unroll, cell, params, xs, state, noise=noise, **options)
-    axis, xs, resets, noise = _time_first(cell, params, xs, resets, noise, seq_lengths, time_major, dtype)
+    axis, xs, resets = _time_first(cell, params, xs, resets, noise, seq_lengths, time_major, dtype)
     execution = _resolve(cell, params, xs, state, method, seq_lengths, resets, dtype, remat, return_states)
     run = _run_compiled if execution.compiled else _run
     final, outputs, states = run(execution, cell, params, xs, state, seq_lengths, resets, noise)
@@ -192,7 +193,7 @@ def resolve(
         given = iter(structs)
         every = structure.unflatten([next(given) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf for leaf in leaves])
         params, state, seq_lengths = every["params"], every["state"], every["seq_lengths"]
-        _, xs, resets, _ = _time_first(cell, params, every["xs"], every["resets"], every["noise"], seq_lengths, time_major, dtype)
+        _, xs, resets = _time_first(cell, params, every["xs"], every["resets"], every["noise"], seq_lengths, time_major, dtype)
         executions.append(_resolve(cell, params, xs, state, method, seq_lengths, resets, dtype, remat, return_states))
 
     jax.eval_shape(trace, [leaf for leaf in leaves if isinstance(leaf, jax.ShapeDtypeStruct)])
@@ -225,8 +226,8 @@ def explain(
 
 def _time_first(
     cell: Any, params: Any, xs: Any, resets: Any, noise: Any, seq_lengths: Any, time_major: Any, dtype: Any
-) -> tuple[int, Array, Any, Any]:
-    """Where time is in `xs`, and the inputs, the resets and the noise, checked, with time first."""
+) -> tuple[int, Array, Any]:
+    """Where time is in `xs`, and the inputs and the resets with time first; both are checked, and so is the noise."""
     if not isinstance(cell, RecurrentCell) and hasattr(cell, "functional"):
         raise TypeError(
             f"cell must not be a Flax cell, got {type(cell).__name__}; its method `functional` gives a cell and params."
@@ -242,14 +243,10 @@ def _time_first(
     if seq_lengths is not None:
         batch_shape = (*xs.shape[:axis], *xs.shape[axis + 1 : -1])
         _checks.lengths("seq_lengths", seq_lengths, batch_shape, xs.shape[axis])
-    cell.check_noise(noise, xs.shape[:-1], xs.dtype if dtype is None else dtype)
-
-    def moved(leaf: Any) -> Any:
-        return jnp.moveaxis(leaf, axis, 0)
-
     if axis:
-        xs, resets, noise = moved(xs), None if resets is None else moved(resets), jax.tree.map(moved, noise)
-    return axis, xs, resets, noise
+        xs, resets = jnp.moveaxis(xs, axis, 0), None if resets is None else jnp.moveaxis(resets, axis, 0)
+    cell.check_noise(noise, xs.shape[:-1], xs.dtype if dtype is None else dtype)
+    return axis, xs, resets
 
 
 def _resolve(

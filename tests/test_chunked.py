@@ -126,7 +126,7 @@ def test_without_a_state_it_begins_with_zeros(float64):
         assert_close(mr.unroll(c, params, xs), mr.unroll(c, params, xs, c.initial_state(params, (3,)), "stepwise"), 1e-12)
 
 
-def test_a_batch_of_nobody(float64):
+def test_an_empty_batch(float64):
     for name in ("momentum-lstm", "adam-gru"):
         c = CELLS[name]
         params = c.init(jax.random.key(0), 4, float)
@@ -134,6 +134,17 @@ def test_a_batch_of_nobody(float64):
         gradient = jax.grad(lambda params, c=c, xs=xs: mr.unroll(c, params, xs)[1].sum())(params)
         assert mr.unroll(c, params, xs)[1].shape == (6, 2, 0, 5)
         assert not any(leaf.any() for leaf in jax.tree.leaves(gradient))
+
+
+@pytest.mark.parametrize("name", ["momentum-lstm", "adam-gru", "identity-elman", "momentum-min_gru"])
+def test_inputs_without_features(float64, name):
+    core = mr.MinGRU(5) if name.endswith("min_gru") else CELLS[name].core
+    c = mr.Cell(core, mr.Momentum()) if name.endswith("min_gru") else CELLS[name]
+    random, method = np.random.default_rng(3), "chunked" if core.recurrence == "kernel" else "associative"
+    shapes, is_shape = c.param_shapes(0), lambda entry: isinstance(entry, tuple)
+    params = jax.tree.map(lambda shape: jnp.asarray(random.normal(size=shape)), shapes, is_leaf=is_shape)
+    run = jax.value_and_grad(lambda params, method: jnp.sum(mr.unroll(c, params, jnp.zeros((4, 2, 0)), method=method)[1]))
+    assert_close(run(params, method), run(params, "stepwise"), 1e-12)
 
 
 def test_resets_may_be_numpys_and_parameters_another_mapping():

@@ -1,5 +1,7 @@
 """Each drive against its equation, by hand or in NumPy."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -215,6 +217,48 @@ def test_blank_borders_stay_finite_in_float32(drive):
 def test_bad_hyperparameters_are_refused(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_chain_takes_its_drives_by_keyword():
+    drives = (mr.Momentum(0.5), mr.RMSProp())
+    chain = mr.Chain(*drives)
+    assert mr.Chain(drives=list(drives)) == chain
+    assert dataclasses.replace(mr.Chain(mr.Adam()), drives=drives) == chain
+    assert mr.Cell(mr.GRU(3), mr.Chain(mr.Adam())).replace(drives=drives).drive == chain
+    with pytest.raises(TypeError, match="drives must be arguments of their own or given by the keyword, got both"):
+        mr.Chain(*drives, drives=drives)
+    with pytest.raises(TypeError, match=r"drives must be a tuple or list of drives, got .*Momentum"):
+        mr.Chain(drives=drives[0])
+    for make in (mr.Chain, lambda: mr.Chain(drives=[])):
+        with pytest.raises(ValueError, match="drives must be at least one drive, got none"):
+            make()
+
+
+@mr.pytree_dataclass
+class Lagging(mr.Momentum):
+    """Begins at one, and hands on the velocity of the step before."""
+
+    def init(self, u):
+        return jax.tree.map(jnp.ones_like, super().init(u))
+
+    def advance(self, state, u):
+        return super().advance(state, u)[0], state.velocity.astype(u.dtype)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_chain_is_its_drives_one_after_another(us, dtype):
+    drives = (mr.Momentum(0.5), Lagging(0.9, 0.1), mr.RMSProp(0.7, 0.9, eps=0.1))
+    us = us.astype(dtype)
+    chain, d = mr.Chain(*drives), us.astype(jnp.float32)  # what is between two drives is not rounded
+    states = [drive.init(d[0]) for drive in drives]
+    for number, drive in enumerate(drives):
+        states[number], d = drive.unroll(states[number], d)
+    state, ds = chain.unroll(chain.init(us[0]), us)
+    assert ds.dtype == dtype
+    assert_close((state, ds), (tuple(states), d.astype(dtype)), 1e-6 if dtype == jnp.float32 else 1e-2)
+    cell = mr.Cell(mr.Elman(2), chain)
+    params, xs = cell.init(jax.random.key(0), 3, jnp.float32), us[..., :3]
+    assert_close(mr.unroll(cell, params, xs, method="chunked"), mr.unroll(cell, params, xs, method="stepwise"), 1e-5)
 
 
 def test_gradients_and_other_trees_of_values_are_not_checked():

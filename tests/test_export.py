@@ -56,6 +56,18 @@ def test_unroll_with_symbolic_sizes(name, sizes):
     assert_close(exported(run, *arguments(cell, time, batch, masks)).call(*given), jax.jit(run)(*given), 1e-5)
 
 
+def test_an_associative_scan_of_symbolic_length_is_refused(monkeypatch):
+    cell = mr.Cell(mr.MinGRU(4), mr.Momentum())
+    time, batch = jax.export.symbolic_shape("t, b")
+    params, xs, *_ = arguments(cell, time, batch, masks=False)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert mr.explain(cell, params, xs).startswith("stepwise: the number of steps is symbolic")
+    with pytest.raises(ValueError, match="method must not be 'associative' here: the number of steps is symbolic"):
+        mr.explain(cell, params, xs, method="associative")
+    params, xs, *_ = arguments(cell, 5, batch, masks=False)
+    assert mr.explain(cell, params, xs).startswith("associative: ")
+
+
 def test_a_step_with_a_symbolic_batch():
     cell = mr.momentum_lstm(4)
     (batch,) = jax.export.symbolic_shape("b")

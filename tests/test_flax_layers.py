@@ -292,3 +292,11 @@ def test_traced_lengths_of_any_integer_dtype_end_with_the_sequence(dtype):
     long, beyond, short = run(lengths.astype(dtype))
     assert_close(long, rnn(xs, seq_lengths=lengths), TOLERANCE)
     assert_close(beyond, short, TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PACKING if "Linen" not in kind])
+def test_no_steps_with_resets(kind):
+    xs, resets = inputs(2, 0, F), jnp.zeros((2, 0), bool)
+    for lengths in (None, jnp.zeros(2, int)):
+        outputs = PACKING[kind]()(xs, resets=resets, seq_lengths=lengths)
+        assert outputs.shape[:2] == (2, 0)

@@ -141,6 +141,21 @@ def test_the_fast_path_with_noise_is_a_scan_of_the_step(float64, name):
     close(run((cell, params, xs, state), "chunked"), run((cell, params, xs, state), "stepwise"), 1e-11)
 
 
+@pytest.mark.parametrize("stacked", [False, True])
+def test_noise_is_time_first_also_where_the_inputs_are_batch_first(float64, stacked):
+    cell = mr.Cell(mr.RecurrentDropout(mr.GRU(H), rate=0.5), mr.Momentum())
+    cell = mr.Stack([cell, mr.Cell(NOISY["zoneout"])]) if stacked else cell
+    params = normal(cell.init(jax.random.key(0), 3), 0, 0.5)
+    xs = normal(jnp.zeros((4, 3, 2, 3)), 1)  # time and two batch axes
+    noise = cell.sample_noise(jax.random.key(1), xs.shape[:-1])
+    final, ys = mr.unroll(cell, params, xs, noise=noise)
+    batch_first = mr.unroll(cell, params, jnp.moveaxis(xs, 0, 2), noise=noise, time_major=False)
+    close(batch_first, (final, jnp.moveaxis(ys, 0, 2)), 1e-14)
+    moved = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), noise)
+    with pytest.raises(ValueError, match=r"noise.* must be bool of shape \(4, 3, 2, 4\), got bool of shape \(3, 2, 4, 4\)"):
+        mr.unroll(cell, params, jnp.moveaxis(xs, 0, 2), noise=moved, time_major=False)
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [

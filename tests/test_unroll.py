@@ -162,6 +162,8 @@ def test_an_empty_sequence_returns_the_state_as_it_is(params):
         final, hs = mr.unroll(CELL, params, XS[:0], state, method)
         assert hs.shape == (0, 2, 4)
         assert_close(final, state, 0)
+    for remat in (4, "none"):
+        assert_close(mr.unroll(CELL, params, XS[:0], state, "chunked", remat=remat), (state, hs), 0)
 
 
 def test_two_batch_axes_equal_one(params):
@@ -194,6 +196,21 @@ def test_forward_mode_agrees_with_reverse_mode(params):
         return mr.unroll(CELL, params, XS + x.reshape(1, 1, 3))[1][-1].sum(0)
 
     assert_close(jax.jacfwd(last)(jnp.zeros(3)), jax.jacrev(last)(jnp.zeros(3)), 1e-5)
+
+
+def test_replace_resolves_names_against_the_new_parts():
+    assert CELL.replace(mu=0.3) == mr.momentum_lstm(4, mu=0.3)
+    assert CELL.replace(drive=mr.RMSProp(), beta=0.3) == mr.rmsprop_lstm(4, beta=0.3)
+    assert mr.lstm(4).replace(drive=mr.Momentum(), mu=0.3) == CELL.replace(mu=0.3)
+    assert CELL.replace(core=mr.Leaky(4), tau=50.0, mu=0.1) == mr.Cell(mr.Leaky(4, tau=50.0), mr.Momentum(mu=0.1))
+    assert CELL.replace(core=mr.GRU(3), hidden_features=5) == mr.momentum_gru(5)
+    for changes, message in [
+        ({"drive": mr.RMSProp(), "mu": 0.3}, "replace cannot change 'mu': it must be one of activation, beta, core"),
+        ({"drive": mr.Momentum, "mu": 0.3}, "drive must be an instance of Drive, got"),
+        ({"core": "lstm", "hidden_features": 3}, "core must be an instance of Core, got 'lstm'"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            CELL.replace(**changes)
 
 
 def test_the_leaves_of_a_cell_are_its_hyperparameters():

@@ -91,7 +91,7 @@ def test_a_reset_in_the_padding_changes_nothing(method):
 
 
 @pytest.mark.parametrize("method", ["stepwise", "chunked"])
-def test_whatever_the_padding_holds_changes_nothing(method):
+def test_values_in_the_padding_have_no_effect(method):
     c = mr.adam_lstm(4)
     params = c.init(jax.random.key(0), 3)
     xs = jax.random.normal(jax.random.key(1), (7, 3, 3))
@@ -120,3 +120,53 @@ def test_wrong_lengths_and_resets_are_refused():
     for resets in (jnp.zeros((2, 7), bool), jnp.zeros((7, 2)), True):
         with pytest.raises(ValueError, match=r"resets must be a boolean array of shape \(7, 2\), got"):
             mr.unroll(c, params, xs, resets=resets)
+
+
+@pytest.mark.parametrize("from_a_state", [False, True])
+def test_a_reset_discards_values_that_are_not_finite_in_an_associative_scan(float64, from_a_state):
+    c = mr.Cell(mr.MinGRU(3), mr.Momentum(mu=0.5), trainable_initial_state=True)
+    params, xs, state, weights = problem(c, time=6)
+    resets = jnp.zeros(xs.shape[:2], bool).at[3, :].set(True).at[5, 1].set(True)
+    if from_a_state:
+        state = jax.tree.map(lambda leaf: leaf + jnp.nan, state)
+        resets = resets.at[0].set(True)
+        first = 0
+    else:
+        xs = xs.at[:3].set(jnp.nan)
+        first = 3
+
+    def after(xs, initial, method):
+        final, hs = mr.unroll(c, {**params, "initial": initial}, xs, state, method, resets=resets)
+        return jnp.vdot(hs[first:], weights[first:]) + jnp.sum(final.core.h), (final, hs[first:])
+
+    def results(method):
+        run = jax.value_and_grad(functools.partial(after, method=method), (0, 1), has_aux=True)
+        values, (to_xs, to_initial) = jax.jit(run)(xs, params["initial"])
+        return values, to_xs[first:], to_initial
+
+    found = results("associative")
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+    assert_close(found, results("stepwise"), 1e-12)
+
+    def twice(method):
+        def slope(xs):
+            return jnp.sum(jax.grad(lambda xs: after(xs, params["initial"], method)[0] ** 2)(xs)[first:])
+
+        along = jnp.zeros_like(xs).at[first:].set(1.0)
+        return jax.jit(jax.grad(slope))(xs)[first:], jax.jit(lambda xs: jax.jvp(slope, (xs,), (along,)))(xs)
+
+    second = twice("associative")
+    assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(second))
+    assert_close(second, twice("stepwise"), 1e-10)
+
+
+def test_a_reset_ends_a_product_that_overflows():
+    class Growing(mr.MinGRU):
+        def coefficients(self, prepared, d):
+            return jnp.full_like(d[..., :3], 1e30), d[..., :3]
+
+    c = mr.Cell(mr.pytree_dataclass(Growing)(3))
+    params = c.init(jax.random.key(0), 2)
+    xs, resets = jnp.ones((6, 2)), jnp.arange(6) >= 1
+    run = jax.value_and_grad(lambda xs, method: jnp.sum(mr.unroll(c, params, xs, method=method, resets=resets)[1]))
+    assert_close(run(xs, "associative"), run(xs, "stepwise"), 1e-6)

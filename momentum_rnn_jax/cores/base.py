@@ -156,7 +156,8 @@ class LinearCore(Core):
     """A core whose state recurs linearly: `h_t = a_t ⊙ h_{t-1} + b_t`, where `a_t` and `b_t` are functions of `d_t` alone.
 
     Its state is `HiddenState(h)`, and `h` its output. Every step's coefficients can be computed at once, and the recurrence by an
-    associative scan. A subclass defines `coefficients`.
+    associative scan, which multiplies the a of successive steps and so expects `|a_t| ≤ 1`: products of larger ones may overflow
+    although h does not. `method="stepwise"` takes any a. A subclass defines `coefficients`.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> @mr.pytree_dataclass

@@ -1,10 +1,12 @@
 """Several drives, one after another."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from jax import Array
 
 from momentum_rnn_jax import _checks
+from momentum_rnn_jax._describe import describe
 from momentum_rnn_jax._pytree import pytree_dataclass
 from momentum_rnn_jax.drives.base import Drive
 
@@ -14,12 +16,13 @@ class Chain(Drive):
     """Drives in a row, each acting on the output of the one before: `d_t = drive_n(… drive_1(u_t))`, like `optax.chain`.
 
     Args:
-      drives: at least one drive, each an argument of its own: `Chain(Momentum(0.9), RMSProp())`.
+      drives: at least one drive, each an argument of its own, `Chain(Momentum(0.9), RMSProp())`, or a tuple or list of them by
+        the keyword, `Chain(drives=[Momentum(0.9), RMSProp()])`.
 
-    State: a tuple with the state of each drive.
+    State: a tuple with the state of each drive. Between two drives, values keep at least float32.
 
     Raises:
-      TypeError: an argument is not a drive.
+      TypeError: an argument is not a drive, or drives are given in both ways.
       ValueError: there is none.
 
     >>> import jax.numpy as jnp, momentum_rnn_jax as mr
@@ -31,22 +34,28 @@ class Chain(Drive):
 
     drives: tuple[Drive, ...]
 
-    def __init__(self, *drives: Drive):
+    def __init__(self, *positional: Drive, drives: Sequence[Drive] | None = None):
+        if positional and drives is not None:
+            raise TypeError("drives must be arguments of their own or given by the keyword, got both.")
+        if drives is None:
+            drives = positional
+        if not isinstance(drives, tuple | list):
+            raise TypeError(f"drives must be a tuple or list of drives, got {describe(drives)}.")
         if not drives:
             raise ValueError("drives must be at least one drive, got none.")
         for number, drive in enumerate(drives):
             _checks.instance(f"drives[{number}]", drive, Drive)
-        object.__setattr__(self, "drives", drives)
+        object.__setattr__(self, "drives", tuple(drives))
 
     def __repr__(self) -> str:
         return f"Chain({', '.join(map(repr, self.drives))})"
 
     def start(self, u: Array) -> Any:
-        return tuple(drive.start(u) for drive in self.drives)
+        return tuple(drive.init(u) for drive in self.drives)
 
     def update(self, state: Any, u: Array) -> tuple[Any, Array]:
         states = []
         for drive, one in zip(self.drives, state, strict=True):
-            one, u = drive.update(one, u)
+            one, u = drive.advance(one, u)  # not `update`: a drive may override either
             states.append(one)
         return tuple(states), u

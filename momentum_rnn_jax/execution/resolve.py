@@ -78,7 +78,7 @@ class Execution:
       plan: how that part works through the sequence.
       refused: the strategies that would have been preferred, each with the reason why it cannot run.
       compiled: whether it runs as one compiled program even outside of `jax.jit`; a cell that is not a pytree does not.
-      sequence: what was decided upon.
+      sequence: the sequence that it was decided for.
       drive: where the drive acts, in words.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
@@ -127,7 +127,8 @@ def decide(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: st
       method, remat: as in `unroll`, already checked.
 
     Raises:
-      ValueError: a strategy was asked for that cannot run, or `remat` where it has no effect.
+      ValueError: a strategy was asked for that cannot run, or `remat` where it has no effect. Without steps, all methods
+        agree, and none is refused.
     """
     reasons = _why_not(cell, prepared, sequence, method, remat)
     refused: list[tuple[str, str]] = []
@@ -142,12 +143,11 @@ def decide(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: st
         if isinstance(cell, Cell) and cell.core.recurrence == "kernel":
             refused = [one for one in refused if one[0] != "associative"]
     elif method != "stepwise":
-        # Without a step there is nothing to run fast, and nothing to refuse.
         if reasons[method] and not sequence.is_empty:
             raise ValueError(f"method must not be {method!r} here: {reasons[method]}.")
         strategy = "stepwise" if reasons[method] else method  # type: ignore[assignment]
         refused = [(method, reasons[method])] if reasons[method] else []
-    if remat != "auto" and strategy != "chunked":
+    if remat != "auto" and strategy != "chunked" and not sequence.is_empty:
         raise ValueError(f"remat must be 'auto' where the cell runs {strategy}, got {remat!r}.")
     plan = Plan(return_states=sequence.return_states)
     if strategy in ("chunked", "cudnn"):
@@ -182,8 +182,8 @@ def _plan(cell: Cell, sequence: Sequence, remat: str | int, *, on_cudnn: bool) -
 def _may_filter(drive: Drive, gates: int, sequence: Sequence, on_cudnn: bool) -> bool:
     """Whether the drive commutes with the projection and its initial velocity can be accounted for.
 
-    A reset must forget an initial velocity even where that is not finite, which `p v_0` with p = 0 does not; and cuDNN has no
-    place for `p v_0`. The velocity of a drive that is not one of the library's may start anywhere.
+    A reset must discard an initial velocity even where it is not finite, which `p v_0` with p = 0 does not; and cuDNN's LSTM
+    cannot add `p v_0`. The velocity of a drive that is not one of the library's may start anywhere.
     """
     if not isinstance(drive, LinearDrive) or type(drive).update is not LinearDrive.update:
         return False
@@ -210,7 +210,7 @@ def _drive_in_words(cell: RecurrentCell, sequence: Sequence, plan: Plan) -> str:
 
 
 def _why_not(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: str, remat: str | int) -> dict[str, str]:
-    """Why each strategy cannot run the cell, or nothing where it can."""
+    """Why each strategy cannot run the cell; empty where it can."""
     why = _why_not_a_cell(cell)
     if why or not isinstance(cell, Cell):
         return {strategy: why for strategy in _PREFERENCE}
@@ -239,7 +239,7 @@ def _why_not_cudnn(cell: Cell, sequence: Sequence, remat: str | int, *, asked: b
 
 
 def _why_not_fast(cell: Cell, prepared: Params, sequence: Sequence, recurrence: str) -> str:
-    """Why a strategy for cores that recur in this way cannot run the cell, or nothing."""
+    """Why a strategy for cores that recur in this way cannot run the cell; empty where it can."""
     core, name = cell.core, type(cell.core).__name__
     base, methods = _FAST[recurrence]
     if core.recurrence != recurrence or not isinstance(core, base):
@@ -249,6 +249,8 @@ def _why_not_fast(cell: Cell, prepared: Params, sequence: Sequence, recurrence: 
             return f"{name} has its own `{method}`"
     if sequence.is_empty:
         return "there are no steps"
+    if recurrence == "linear" and not isinstance(sequence.shape[0], int):
+        return "the number of steps is symbolic, and it decides the rounds of an associative scan"
     state = jax.eval_shape(lambda params: core.initial_state(params, (), sequence.dtype), prepared["core"])
     for path, leaf in jax.tree_util.tree_leaves_with_path(state):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -264,7 +266,7 @@ _FAST: dict[str, tuple[type, tuple[str, ...]]] = {
 
 
 def _why_not_a_cell(cell: RecurrentCell) -> str:
-    """Why a cell has no fast path at all, or nothing: it must be a pytree, and step as a `Cell` does."""
+    """Why a cell has no fast path, empty where it may have one: it must be a pytree, and step as a `Cell` does."""
     if cell.why_stepwise or not isinstance(cell, Cell):
         return cell.why_stepwise or f"{type(cell).__name__} is not a Cell, whose drive cannot see the hidden state"
     for part, base, names in ((cell, Cell, ("advance", "project", "start")), (cell.drive, Drive, ("step", "advance"))):

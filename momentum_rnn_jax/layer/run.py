@@ -86,7 +86,8 @@ def run(
         xs = _flip(xs, seq_lengths)
         if resets is not None:
             # Backwards, an episode begins with the step after the one that begins it forwards.
-            resets = jnp.roll(_flip(resets, seq_lengths), 1, axis=0).at[0].set(False)
+            flipped = _flip(resets, seq_lengths)
+            resets = jnp.concatenate([jnp.zeros_like(flipped[:1]), flipped[:-1]])
     state = None
     if initial_carry is not None:
         state = _entering(cell, params, dtype, initial_carry, "initial_carry", xs.shape[1:-1])
@@ -130,7 +131,7 @@ def _entering(
     _checks.same_tree(name, carry, expected)
     _checks.array_leaves(name, carry)
     for (path, like), leaf in zip(jax.tree_util.tree_leaves_with_path(expected), jax.tree.leaves(carry), strict=True):
-        # A carry of integers would come back as integers, with nothing left of the state.
+        # The new carry has the dtypes of the old one, and integers would lose the state.
         if _checks.is_float(like.dtype) != _checks.is_float(leaf.dtype):
             raise TypeError(f"{name}{jax.tree_util.keystr(path)} must be like {like.dtype}, got {jnp.result_type(leaf)}.")
     inside = jax.tree.map(lambda leaf, like: jnp.asarray(leaf, like.dtype), carry, expected)

@@ -120,6 +120,7 @@ def with_rngs(**arguments: Any) -> Valid:
 KEY = jax.random.key(0)
 INPUTS, GATES = XS.swapaxes(0, 1), np.ones((T, B, 4 * H), np.float32)
 MASK = np.ones(B, bool)
+BATCH_FIRST = jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), NOISE)
 CORE, STACK = CELL.core, mr.Stack([CELL])
 STACK_REFUSED = {
     "params": tree_of((PARAMS,), bare=PARAMS, two=(PARAMS, PARAMS)),
@@ -172,7 +173,8 @@ ROWS: dict[str, Row] = {
     "Nesterov": Row(mr.Nesterov),
     "Adam": Row(mr.Adam),
     "RMSProp": Row(mr.RMSProp),
-    "Chain": Row(mr.Chain, given(drives=CELL.drive), call=lambda drives: mr.Chain(CELL.drive, drives)),
+    "Chain": Row(mr.Chain, given(drives=[CELL.drive]), {"positional": NOTHING, "drives": wrong(nothing=(), cores=[mr.LSTM(H)])}),
+    "Chain, drive by drive": Row(lambda drives: mr.Chain(CELL.drive, drives), given(drives=CELL.drive)),
     "OptaxDrive": Row(mr.OptaxDrive, given(tx=optax.trace(0.5))),
     "Drive.init": Row(CELL.drive.init, given(u=GATES[0]), DRIVE),
     "Drive.step": Row(CELL.drive.step, given(state=state(B).drive, u=GATES[0]), DRIVE),
@@ -225,8 +227,8 @@ ROWS: dict[str, Row] = {
     "unroll": Row(mr.unroll, given(cell=CELL, params=PARAMS, xs=XS, state=state(B)), NO_NOISE),
     "unroll, batch first": Row(
         lambda xs, resets, noise: mr.unroll(ZONED, PARAMS, xs, time_major=False, resets=resets, noise=noise),
-        given(xs=INPUTS, resets=np.zeros((B, T), bool), noise=jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), NOISE)),
-        {"xs": REFUSED["inputs"], "noise": tree_of(NOISE, NONE)},
+        given(xs=INPUTS, resets=np.zeros((B, T), bool), noise=NOISE),
+        {"xs": REFUSED["inputs"], "noise": tree_of(NOISE, NONE, batch_first=BATCH_FIRST)},
     ),
     "unroll with noise": Row(
         lambda noise: mr.unroll(ZONED, PARAMS, XS, noise=noise), given(noise=NOISE), {"noise": tree_of(NOISE, NONE)}
