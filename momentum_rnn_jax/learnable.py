@@ -79,7 +79,11 @@ def init_offsets(cell: RecurrentCell, learnable: Learnable, dtype: Any) -> dict[
 
 
 def moved(cell: Any, offsets: Mapping[Path, Array]) -> Any:
-    """The cell with its hyper-parameters moved from where they start, each inside the range that its field declares."""
+    """The cell with its hyper-parameters moved from where they start, each inside the range that its field declares.
+
+    A part whose hyper-parameters bound each other has the method `bounded()`, which is called afterwards: it returns the part with
+    values that the constructor would accept.
+    """
     if not offsets:
         return cell
 
@@ -87,7 +91,10 @@ def moved(cell: Any, offsets: Mapping[Path, Array]) -> Any:
         path = path_of(keys)
         return move(_range(cell, keys), start, offsets[path]) if path in offsets else start
 
-    return jax.tree_util.tree_map_with_path(value, cell)
+    def bounded(part: Any) -> Any:
+        return part.bounded() if hasattr(part, "bounded") else part
+
+    return jax.tree.map(bounded, jax.tree_util.tree_map_with_path(value, cell), is_leaf=lambda part: hasattr(part, "bounded"))
 
 
 def move(limits: Range, start: Any, offset: Array) -> Array:

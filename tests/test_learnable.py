@@ -182,3 +182,39 @@ def test_a_learnable_core_trains_in_a_layer():
     assert jax.tree.map(jnp.shape, learnt) == {"core": {"tau": (H,)}, "drive": {"drives": {"0": {"mu": ()}}}}
     assert all(np.abs(leaf).min() > 0 for leaf in jax.tree.leaves(learnt))
     assert_close(layer.cell.effective.core.tau, jnp.full(H, 80.0), TOLERANCE)
+
+
+LEARNT_AT_THE_END_OF_THEIR_RANGE = {
+    "zoneout": (mr.Zoneout(mr.LSTM(H), {"c": 0.5, "h": 0.0}), ("core.rate.c", "core.rate.h")),
+    "zoneout of all": (mr.Zoneout(mr.GRU(H), 0.5), ("core.rate",)),
+    "dropout": (mr.RecurrentDropout(mr.LSTM(H), 0.5), ("core.rate",)),
+    "noise": (mr.Leaky(H, noise=0.0), ("core.noise",)),
+    "tau": (mr.Leaky(H, tau=30.0, dt=30.0), ("core.tau",)),
+    "dt": (mr.LayerNorm(mr.Leaky(H, tau=jnp.array([30.0, 40.0, 50.0, 60.0]))), ("core.core.dt",)),
+    "tau and dt": (mr.Leaky(H), ("core.tau", "core.dt")),
+}
+
+
+@pytest.mark.parametrize("offset", [-1e4, -30.0, -1.0, 0.0, 1.0, 30.0, 1e4])
+@pytest.mark.parametrize("name", LEARNT_AT_THE_END_OF_THEIR_RANGE)
+def test_a_core_with_learned_hyperparameters_is_one_that_could_be_constructed(name, offset):
+    core, paths = LEARNT_AT_THE_END_OF_THEIR_RANGE[name]
+    cell = mr.Cell(core)
+    assert {tuple(path.split(".")) for path in paths} == set(learnable.init_offsets(cell, paths, jnp.float32))
+    offsets = {tuple(path.split(".")): jnp.float32(sign * offset) for path, sign in zip(paths, (1, -1))}
+
+    def total(offsets):
+        moved = learnable.moved(cell, offsets)
+        return sum(jnp.sum(jnp.log1p(jnp.asarray(leaf, jnp.float32))) for leaf in jax.tree.leaves(moved)), moved
+
+    gradients, moved = jax.jit(jax.grad(total, has_aux=True))(offsets)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+    def constructed(part):
+        core = {"core": constructed(part.core)} if hasattr(part, "core") else {}
+        return type(part)(**{**vars(part), **core})
+
+    assert jax.tree.structure(constructed(moved.core)) == jax.tree.structure(moved.core)
+    if not offset:
+        for value, start in zip(jax.tree.leaves(moved), jax.tree.leaves(cell), strict=True):
+            assert_close(jnp.float32(value), jnp.broadcast_to(jnp.float32(start), jnp.shape(value)), 0)

@@ -31,7 +31,7 @@ class Zoneout(Wrapper):
     """Units that keep their old state at random: `s_t = m_t s_{t-1} + (1 - m_t) ŝ_t`, `m_t ~ Bernoulli(rate)`, ŝ_t the core's.
 
     Each unit of each entry of the state has a mask of its own at every step. Without noise, the state is the expectation,
-    `rate s_{t-1} + (1 - rate) ŝ_t`.
+    `rate s_{t-1} + (1 - rate) ŝ_t`. The masks have no derivative: a learned rate has a gradient only without noise.
 
     Args:
       core: a `KernelCore` whose output is h.
@@ -59,19 +59,13 @@ class Zoneout(Wrapper):
     """
 
     core: KernelCore
-    rate: Any
+    rate: Any = hyperparameter(low=0.0, high=1.0, by_name=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_outputs_h(self.core, "RecurrentDropout goes around Zoneout")
-        entries = state_shapes(self.core)._fields
-        rate = self.rate
-        if isinstance(rate, Mapping):
-            _checks.names("rate", rate, (), optional=entries)
-            rate = {name: _checks.number(f"rate[{name!r}]", value, low=0.0, high=1.0) for name, value in rate.items()}
-        else:
-            rate = _checks.number("rate", rate, low=0.0, high=1.0)
-        object.__setattr__(self, "rate", rate)
+        if isinstance(self.rate, Mapping):
+            _checks.names("rate", self.rate, (), optional=state_shapes(self.core)._fields)
 
     def sample_noise(self, key: Array, shape: tuple[int, ...], dtype: Any = float) -> WrapperNoise:
         core_key, own_key = jax.random.split(key)
@@ -114,7 +108,8 @@ class RecurrentDropout(Wrapper):
 
     Wherever else the core uses h_{t-1}, as the GRU in its interpolation, nothing is dropped, nor from the output. Units are
     dropped as a step ends, for the product of the next: the initial state enters its product whole, and noise of a step acts on
-    the step after. Without noise, nothing is dropped.
+    the step after. Without noise, nothing is dropped. The masks have no derivative: the gradient of a learned rate is only that of
+    the factor `1 / (1 - rate)`.
 
     Args:
       core: a `KernelCore` whose output is h, `Zoneout` among them.
