@@ -1,15 +1,18 @@
 """Zoneout and recurrent dropout: equations, masks, and that the fast path runs them."""
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import momentum_rnn_jax as mr
 from momentum_rnn_jax import layer
 from tests.new_cores import BATCH, NEW_CORES, TIME, assert_follows, close, normal, sigmoid
+from tests.wrapped import linen_cell, nnx_cell
 
 H = 4
 
@@ -139,6 +142,113 @@ def test_the_fast_path_with_noise_is_a_scan_of_the_step(float64, name):
 
     assert not np.allclose(mr.unroll(cell, params, xs, state)[1], mr.unroll(cell, params, xs, state, noise=noise)[1])
     close(run((cell, params, xs, state), "chunked"), run((cell, params, xs, state), "stepwise"), 1e-11)
+
+
+def leaky_start(start):
+    return mr.LeakyState(start["v"], sigmoid(jnp, start["v"]))
+
+
+def dropped(state):
+    return mr.RecurrentDropoutState(state._replace(h=None), state.h, state.h)
+
+
+class Delayed(NamedTuple):
+    v: jax.Array
+    h: jax.Array
+    before: jax.Array
+
+
+@mr.pytree_dataclass
+class Late(mr.Wrapper):
+    """A wrapper whose state is its own, and which says nothing of how it starts."""
+
+    core: mr.KernelCore
+
+    def initial_state(self, prepared, batch_shape, dtype):
+        state = self.core.initial_state(prepared, batch_shape, dtype)
+        return Delayed(*state, jnp.zeros_like(state.h))
+
+    def update(self, params, state, *pre):
+        return Delayed(*self.core.update(params, mr.LeakyState(state.v, state.h), *pre), state.h)
+
+
+STARTS = {
+    "leaky": (mr.Leaky(H, "sigmoid"), ("v",), leaky_start),
+    "normalised leaky": (mr.LayerNorm(mr.Leaky(H, "sigmoid")), ("v",), leaky_start),
+    "dropout": (mr.RecurrentDropout(mr.GRU(H), 0.3), ("h",), lambda start: dropped(mr.HiddenState(**start))),
+    "dropout, two entries": (
+        mr.RecurrentDropout(mr.Zoneout(mr.LSTM(H, projection_features=2), 0.3), 0.3),
+        ("c", "h"),
+        lambda start: dropped(mr.LSTMState(**start)),
+    ),
+    "dropout, leaky": (mr.RecurrentDropout(mr.Leaky(H, "sigmoid"), 0.3), ("v",), lambda start: dropped(leaky_start(start))),
+    "a state of its own": (Late(mr.Leaky(H)), ("v", "h", "before"), lambda start: Delayed(**start)),
+}
+
+
+class TestTrainedStarts:
+    """The start that is trained is what the rest of the state follows from."""
+
+    @pytest.mark.parametrize("name", STARTS)
+    def test_a_run_is_the_one_from_the_state_made_by_hand(self, float64, name):
+        core, names, by_hand = STARTS[name]
+        cell = mr.Cell(core, mr.Momentum(), trainable_initial_state=True)
+        new = cell.init(jax.random.key(0), 3)
+        params = normal(new, 0, 0.5)
+        assert set(new["initial"]) == set(names)
+        assert {n: leaf.shape for n, leaf in new["initial"].items()} == cell.param_shapes(3)["initial"]
+        start = cell.initial_state(new).core
+        close(start, mr.Cell(core).initial_state({"input": new["input"], "core": new["core"]}).core)
+        pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(start)]
+        assert len(set(pointers)) == len(pointers)  # a caller may donate them
+        xs, weights = normal(jnp.zeros((4, BATCH, 3)), 1), normal(jnp.zeros((4, BATCH, core.output_features)), 2)
+        resets = jnp.zeros((4, BATCH), bool).at[2, 0].set(True)
+
+        @functools.partial(jax.value_and_grad, has_aux=True)
+        def ours(params):
+            final, ys = mr.unroll(cell, params, xs, method="chunked" if name != "a state of its own" else "auto")
+            return jnp.sum(ys * weights), (final, ys)
+
+        @functools.partial(jax.value_and_grad, has_aux=True)
+        def expected(params):
+            start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (BATCH, *leaf.shape)), by_hand(params["initial"]))
+            state = mr.CellState(cell.initial_state(params, (BATCH,)).drive, start)
+            final, ys = mr.unroll(cell, params, xs, state, "stepwise")
+            return jnp.sum(ys * weights), (final, ys)
+
+        got = jax.jit(ours)(params)
+        close(got, jax.jit(expected)(params), 1e-10)
+        used = [np.abs(leaf).min() for leaf in got[1]["initial"].values()]
+        assert name == "a state of its own" or min(used) > 0
+        after_reset = mr.unroll(cell, params, xs, resets=resets)[1]
+        alone = mr.unroll(cell, params, xs[2:, :1])[1]
+        close(after_reset[2:, :1], alone, 1e-10)
+
+    @pytest.mark.parametrize("name", ["leaky", "dropout, two entries"])
+    def test_in_flax(self, name):
+        core, names, by_hand = STARTS[name]
+        cell = mr.Cell(core, mr.Momentum(), trainable_initial_state=True)
+        module, in_linen = nnx_cell(cell, 3), linen_cell(cell)
+        initial = normal({n: jax.ShapeDtypeStruct(shape, float) for n, shape in cell.param_shapes(3)["initial"].items()}, 0)
+        initial = jax.tree.map(jnp.float32, initial)
+        nnx.update(module, {"initial": initial})
+        variables = in_linen.init(jax.random.key(0), in_linen.initialize_carry(None, (3,)), jnp.ones(3))
+        assert set(variables["params"]["initial"]) == set(names)
+        variables["params"]["initial"] = initial
+        carry = in_linen.apply(variables, 3, method=lambda linen, F: mr.Cell.initial_state(*linen.functional(F))).core
+        wanted = jax.tree.map(jnp.asarray, by_hand(initial))
+        close(module.initialize_carry((3,)).core, wanted, 1e-6)
+        close(carry, wanted, 1e-6)
+
+    def test_in_a_stack(self):
+        cell = mr.Cell(mr.RecurrentDropout(mr.LSTM(H), 0.3), trainable_initial_state=True)
+        stack = mr.Stack([cell, cell])
+        params = stack.init(jax.random.key(0), 3)
+        assert all(set(one["initial"]) == {"c", "h"} for one in params)
+        params = normal(params, 0)
+        params = jax.tree.map(jnp.float32, params)
+        for state, one in zip(stack.initial_state(params), params, strict=True):
+            close(state.core, dropped(mr.LSTMState(**one["initial"])), 0)
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,17 @@ class Core(abc.ABC):
     def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> Any:
         """The state before the first step: a named tuple of arrays, each of shape (*batch_shape, …)."""
 
+    def start_of(self, state: Any) -> Any:
+        """What of a state its start is made of: a pytree, whose arrays are what `trainable_initial_state` trains.
+
+        The state itself, unless entries of it follow from others at the start; `state_from` is then defined too.
+        """
+        return state
+
+    def state_from(self, prepared: Params, start: Any) -> Any:
+        """The whole state of a start, as `start_of` returns it."""
+        return start
+
     @abc.abstractmethod
     def step(self, prepared: Params, state: Any, d: Array, noise: Any = None) -> tuple[Any, Array]:
         """One time step: `(prepared parameters, state, d_t)` with `d_t` of shape (..., G·H) -> `(new state, y_t)`.

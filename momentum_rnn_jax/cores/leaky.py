@@ -82,7 +82,13 @@ class Leaky(SimpleCore):
 
     def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> Any:
         v = jnp.zeros((*batch_shape, self.hidden_features), dtype)
-        return LeakyState(v, self.activate(prepared, jnp.zeros_like(v)))  # two buffers: a caller may donate them
+        return self.state_from(prepared, LeakyState(v, v))
+
+    def start_of(self, state: LeakyState) -> Any:
+        return state._replace(h=None)  # type: ignore[arg-type]
+
+    def state_from(self, prepared: Params, start: Any) -> LeakyState:
+        return start._replace(h=self.activate(prepared, jnp.copy(start.v)))  # two buffers: a caller may donate them
 
     def update(self, params: Params, state: LeakyState, *pre: Array, noise: Array | None = None) -> LeakyState:
         (z,) = pre

@@ -155,8 +155,13 @@ class RecurrentDropout(Wrapper):
         return WrapperNoise(self.core.sample_noise(core_key, shape, dtype), mask)
 
     def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> RecurrentDropoutState:
-        state = self.core.initial_state(prepared, batch_shape, dtype)
-        return RecurrentDropoutState(state._replace(h=None), state.h, jnp.copy(state.h))  # two buffers: a caller may donate them
+        return _with_output(self.core.initial_state(prepared, batch_shape, dtype))
+
+    def start_of(self, state: RecurrentDropoutState) -> Any:
+        return self.core.start_of(state.core._replace(h=state.h))
+
+    def state_from(self, prepared: Params, start: Any) -> RecurrentDropoutState:
+        return _with_output(self.core.state_from(prepared, start))
 
     def update(
         self, params: Params, state: RecurrentDropoutState, *pre: Array, noise: WrapperNoise | None = None
@@ -167,6 +172,11 @@ class RecurrentDropout(Wrapper):
         if noise is not None:
             h = jnp.where(noise.mask, h / (1 - align("rate", self.rate, h)), jnp.zeros_like(h))
         return RecurrentDropoutState(new._replace(h=None), h, new.h)
+
+
+def _with_output(state: Any) -> RecurrentDropoutState:
+    """A core's state with h both for the next product, whole, and for the output."""
+    return RecurrentDropoutState(state._replace(h=None), state.h, jnp.copy(state.h))  # two buffers: a caller may donate them
 
 
 def _bernoulli(key: Array, rate: Any, shape: tuple[int, ...]) -> Array:
