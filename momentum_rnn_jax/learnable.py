@@ -13,6 +13,7 @@ from jax import Array
 from momentum_rnn_jax._describe import describe, ending, listed
 from momentum_rnn_jax._pytree import Range, ranges
 from momentum_rnn_jax.cell import RecurrentCell
+from momentum_rnn_jax.cores import Core
 
 Kind = Literal["scalar", "per_unit"]
 Learnable = Kind | Mapping[str, Kind] | tuple[str, ...] | list[str] | None
@@ -63,17 +64,31 @@ def init_offsets(cell: RecurrentCell, learnable: Learnable, dtype: Any) -> dict[
 
     Args:
       cell: whose hyper-parameters they are.
-      learnable: which, and whether one for all units or one for each: (H,) in a core, and (G·H,) elsewhere.
+      learnable: which, and whether one for all units or one for each: (G·H,), or in a core what its `units_of` says, mostly (H,).
       dtype: of the offsets.
 
     Raises:
-      TypeError, ValueError: `learnable` is something else, or names what the cell does not have; the message names it.
+      TypeError, ValueError: `learnable` is something else, names what the cell does not have, or asks for a number for each unit
+        where there cannot be one; the message names it.
     """
+    leaves = hyperparameters(cell)
 
     def shape(path: Path, kind: Kind) -> tuple[int, ...]:
         if kind == "scalar":
             return ()
-        return (cell.core.hidden_features if path[0] == "core" else cell.core.drive_features,)
+        units = cell.core.units_of(*path[1:]) if path[0] == "core" else cell.core.drive_features
+        if units is None:
+            raise ValueError(
+                f"learnable must be 'scalar' for {'.'.join(path)}, which cannot differ by unit in {_owner(cell, path)}, "
+                "got 'per_unit'."
+            )
+        got = np.shape(leaves[path])
+        if got and got[-1] not in (1, units):
+            raise ValueError(
+                f"learnable must be 'scalar' for {'.'.join(path)}, whose shape {got} is not that of the units, ({units},), "
+                "got 'per_unit'."
+            )
+        return (units,)
 
     return {path: jnp.zeros(shape(path, kind), dtype) for path, kind in _kinds(cell, learnable).items()}
 
@@ -202,6 +217,16 @@ def _instead(name: Any, leaves: Mapping[Path, Any]) -> str:
     dotted = [".".join(path) for path in leaves]
     known = f"; it has {listed(dotted)}" if dotted else "; it has none"
     return known + ending(name, [*dotted, *(path[-1] for path in leaves)])
+
+
+def _owner(cell: Any, path: Path) -> str:
+    """The type of the innermost core that a path leads through."""
+    owner = cell
+    for name in path:
+        if not isinstance(getattr(owner, name, None), Core):
+            break
+        owner = getattr(owner, name)
+    return type(owner).__name__
 
 
 def _range(cell: Any, keys: tuple[Any, ...]) -> Range:

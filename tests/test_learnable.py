@@ -218,3 +218,54 @@ def test_a_core_with_learned_hyperparameters_is_one_that_could_be_constructed(na
     if not offset:
         for value, start in zip(jax.tree.leaves(moved), jax.tree.leaves(cell), strict=True):
             assert_close(jnp.float32(value), jnp.broadcast_to(jnp.float32(start), jnp.shape(value)), 0)
+
+
+P = 2
+PROJECTED = mr.LSTM(H, projection_features=P)
+
+
+@pytest.mark.parametrize(
+    ("core", "name", "shape"),
+    [
+        (mr.RecurrentDropout(PROJECTED, 0.3), "core.rate", (P,)),
+        (mr.RecurrentDropout(mr.Zoneout(PROJECTED, {"c": 0.1, "h": 0.2}), 0.3), "core.core.rate.c", (H,)),
+        (mr.RecurrentDropout(mr.Zoneout(PROJECTED, {"c": 0.1, "h": 0.2}), 0.3), "core.core.rate.h", (P,)),
+        (mr.Zoneout(mr.LSTM(H), 0.3), "core.rate", (H,)),
+        (mr.LayerNorm(mr.Leaky(H)), "core.core.tau", (H,)),
+    ],
+)
+def test_a_number_for_each_unit_has_the_shape_of_what_it_acts_on(core, name, shape):
+    cell = mr.Cell(core)
+    module = mnnx.RecurrentCell(cell, F, learnable={name: "per_unit"}, deterministic=True, rngs=nnx.Rngs(0))
+    offsets = learnable.init_offsets(cell, {name: "per_unit"}, jnp.float32)
+    assert {".".join(path): offset.shape for path, offset in offsets.items()} == {name: shape}
+    assert module(module.initialize_carry((F,)), jnp.ones(F))[1].shape == (core.output_features,)
+
+
+@pytest.mark.parametrize(
+    ("core", "name", "message"),
+    [
+        (
+            mr.Zoneout(PROJECTED, 0.3),
+            "core.rate",
+            r"learnable must be 'scalar' for core\.rate, which cannot differ by unit in Zoneout, got 'per_unit'\.",
+        ),
+        (
+            mr.LayerNorm(mr.GRU(H)),
+            "eps",
+            r"learnable must be 'scalar' for core\.eps, which cannot differ by unit in LayerNorm, got 'per_unit'\.",
+        ),
+        (mr.LayerNormLSTM(H), "eps", r"learnable must be 'scalar' for core\.eps, which cannot differ by unit in LayerNormLSTM"),
+        (
+            mr.Leaky(H, tau=jnp.full(3, 50.0)),
+            "tau",
+            r"learnable must be 'scalar' for core\.tau, whose shape \(3,\) is not that of the units, \(4,\), got 'per_unit'\.",
+        ),
+    ],
+)
+def test_a_number_for_each_unit_is_refused_where_there_cannot_be_one(core, name, message):
+    cell = mr.Cell(core)
+    with pytest.raises(ValueError, match=message):
+        mnnx.RecurrentCell(cell, F, learnable={name: "per_unit"}, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=message):
+        mlinen.RecurrentCell(cell, learnable={name: "per_unit"}).init(jax.random.key(0), None, jnp.ones(F))

@@ -89,6 +89,13 @@ class Core(abc.ABC):
     def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> Any:
         """The state before the first step: a named tuple of arrays, each of shape (*batch_shape, …)."""
 
+    def units_of(self, *path: str) -> int | None:
+        """How many units a hyper-parameter has a number for, when it has one for each: H unless the core says otherwise.
+
+        `path` is where it is in the core, `("tau",)`. None where units cannot have a number each.
+        """
+        return self.hidden_features
+
     def start_of(self, state: Any) -> Any:
         """What of a state its start is made of: a pytree, whose arrays are what `trainable_initial_state` trains.
 

@@ -129,6 +129,9 @@ class LayerNorm(Normalization):
         super().__post_init__()
         set_fields(self, _checks.boolean, "per_gate")
 
+    def units_of(self, *path: str) -> int | None:
+        return None if path == ("eps",) else super().units_of(*path)
+
     def normalize(self, params: Params, a: Array, d: Array) -> tuple[Array, Array]:
         return _normalize(params, a, d, self.eps, self.num_gates if self.per_gate else 1)
 
@@ -172,6 +175,9 @@ class LayerNormLSTM(LSTM):
     @property
     def plain(self) -> bool:
         return False
+
+    def units_of(self, *path: str) -> int | None:
+        return None if path == ("eps",) else super().units_of(*path)
 
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         H = self.hidden_features

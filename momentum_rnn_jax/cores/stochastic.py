@@ -77,6 +77,13 @@ class Zoneout(Wrapper):
         }
         return WrapperNoise(self.core.sample_noise(core_key, shape, dtype), mask)
 
+    def units_of(self, *path: str) -> int | None:
+        if path[0] != "rate":
+            return super().units_of(*path)
+        entries = self._rates(state_shapes(self.core)._asdict()) if len(path) == 1 else path[1:]
+        sizes = {getattr(state_shapes(self.core), name).shape[-1] for name in entries}
+        return sizes.pop() if len(sizes) == 1 else None
+
     def update(self, params: Params, state: Any, *pre: Array, noise: WrapperNoise | None = None) -> Any:
         new = self.core.advance(params, state, pre, None if noise is None else noise.core)
 
@@ -156,6 +163,9 @@ class RecurrentDropout(Wrapper):
 
     def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> RecurrentDropoutState:
         return _with_output(self.core.initial_state(prepared, batch_shape, dtype))
+
+    def units_of(self, *path: str) -> int | None:
+        return state_shapes(self.core).h.shape[-1] if path == ("rate",) else super().units_of(*path)
 
     def start_of(self, state: RecurrentDropoutState) -> Any:
         return self.core.start_of(state.core._replace(h=state.h))
