@@ -70,6 +70,7 @@ class Core(abc.ABC):
 
     def init_input(self, key: Array, in_features: int, dtype: Any = float) -> Params:
         """New parameters of the input projection: kernel LeCun-normal (variance 1/F), bias zero."""
+        check_init(key, dtype, in_features)
         shapes = self.input_shapes(in_features)
         zeros = {name: jnp.zeros(shape, dtype) for name, shape in shapes.items()}
         return zeros | {"kernel": jax.nn.initializers.lecun_normal()(key, shapes["kernel"], dtype)}
@@ -226,6 +227,13 @@ def affine(params: Mapping[str, Array], x: Array) -> Array:
     y = x @ params["kernel"]
     bias = params.get("bias")
     return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+
+
+def check_init(key: Any, dtype: Any, in_features: Any = 1) -> None:
+    """Refuse what a core's `init`, or with `in_features` its `init_input`, cannot take."""
+    _checks.key(key)
+    _checks.integer("in_features", in_features, low=1, high=_checks.INT32_MAX)
+    _checks.float_dtype("dtype", dtype)
 
 
 def rest(params: Mapping[str, Array]) -> Params:
