@@ -117,7 +117,9 @@ def move(limits: Range, start: Any, offset: Array) -> Array:
 
     - In [low, high): `low + (high - low) |z|` with `z = (r + tanh θ) / (1 + r tanh θ)` and `r = (m - low) / (high - low)`, the
       addition of velocities. The derivative at θ = 0 is `(high - low) (1 - r²)`.
+    - In (low, high): `low + (high - low) r / (r + (1 - r) e^-θ)`, the logistic function; the derivative is `(high - low) r (1 - r)`.
     - In (low, ∞): `low + (m - low) e^θ`; the derivative at θ = 0 is `m - low`.
+    - In (-∞, high): `high - (high - m) e^-θ`; the derivative at θ = 0 is `high - m`.
     - In [low, ∞) with `low > 0`: `m e^θ`, or `low² / (m e^θ)` where that is below `low`; the derivative is `m`.
     - In [low, ∞) with `low <= 0`: `low + |m - low + θ|`; the derivative is 1.
     - Unbounded: `m + θ`; the derivative is 1.
@@ -137,18 +139,25 @@ def move(limits: Range, start: Any, offset: Array) -> Array:
     """
     start = jnp.asarray(start).astype(offset.dtype)
     low, high = limits.low, limits.high
+    if math.isfinite(high) and math.isinf(low):
+        return -move(Range(-high, low_open=True), -start, -offset)
     if math.isfinite(high):
         width = high - low
-        r, t = (start - low) / width, jnp.tanh(offset)
+        r = (start - low) / width
         # As a sum with the start, which an offset of zero then gives exactly.
+        if limits.low_open:
+            growth = _growth(offset) - 1
+            value = start + width * r * (1 - r) * growth / (1 + r * growth)
+            return jnp.clip(value, _next_to(low, high, offset.dtype), _next_to(high, low, offset.dtype))
+        t = jnp.tanh(offset)
         value = start + width * t * (1 - r * r) / (1 + r * t)
-        return jnp.minimum(_reflected(value, low, 2 * low - value), high - width * jnp.finfo(offset.dtype).epsneg)
+        return jnp.minimum(_reflected(value, low, 2 * low - value), _next_to(high, low, offset.dtype))
     if math.isinf(low):
         return start + offset
     if not limits.low_open and low <= 0:
         return _reflected(start + offset, low, 2 * low - (start + offset))
     if limits.low_open:
-        return low + (start - low) * _growth(offset)
+        return jnp.maximum(low + (start - low) * _growth(offset), _next_to(low, high, offset.dtype))
     lowest = jnp.log(jnp.asarray(low, offset.dtype)) - jnp.log(start)  # the offset at `low`
     return _reflected(start * _growth(_reflected(offset, lowest, 2 * lowest - offset)), low, jnp.asarray(low, offset.dtype))
 
@@ -177,6 +186,13 @@ def by_path(tree: Mapping[str, Any]) -> dict[Path, Any]:
 def _growth(offset: Array) -> Array:
     """An exponential that is finite in float32, as its gradients are."""
     return jnp.exp(jnp.clip(offset, -60, 60))
+
+
+def _next_to(end: float, other: float, dtype: Any) -> Any:
+    """The number of this dtype that is next to one end of a range, towards the other; near 0 the least one of full precision."""
+    rounded, tiny = np.asarray(end, dtype), np.asarray(jnp.finfo(dtype).tiny, dtype)
+    step = abs(np.nextafter(rounded, np.asarray(other, dtype)) - rounded)
+    return np.asarray(rounded + np.copysign(np.maximum(step, tiny), other - end), dtype)
 
 
 def _reflected(value: Array, low: Any, reflection: Array) -> Array:

@@ -22,12 +22,20 @@ RANGES = {
     "eps": (learnable.Range(1e-30), (1e-30, 1e-16, 0.1)),
     "gain": (learnable.Range(0.0), (0.0, 2.0)),
     "unbounded": (learnable.Range(), (-3.0, 0.0, 5.0)),
+    "narrow": (learnable.Range(0.9, 1.0), (0.9, 0.95)),
+    "between": (learnable.Range(0.0, 1.0, low_open=True), (0.01, 0.5, 0.99)),
+    "below_two": (learnable.Range(high=2.0), (-50.0, 0.0, 1.75)),
+    "negative": (learnable.Range(high=0.0), (-50.0, -0.5)),
 }
 CASES = [(name, start) for name, (_, starts) in RANGES.items() for start in starts]
 
 
 def derivative(limits, start):
     """What the docstring of `move` states, at an offset of zero."""
+    if np.isfinite(limits.high) and np.isinf(limits.low):
+        return limits.high - start
+    if np.isfinite(limits.high) and limits.low_open:
+        return (start - limits.low) * (limits.high - start) / (limits.high - limits.low)
     if np.isfinite(limits.high):
         r = (start - limits.low) / (limits.high - limits.low)
         return (limits.high - limits.low) * (1 - r * r)
@@ -58,7 +66,7 @@ def test_a_map_stays_in_its_range_with_finite_gradients(name, start, dtype, floa
     assert np.isfinite(slopes).all()
     values = np.asarray(values, np.float64)
     assert ((values > limits.low) if limits.low_open and limits.low == 0 else (values >= np.asarray(limits.low, dtype))).all()
-    assert (values < limits.high).all()
+    assert (values < np.asarray(limits.high, dtype)).all()
 
 
 def test_bounded_values_add_like_velocities_and_are_reflected_at_zero(float64):

@@ -1,5 +1,6 @@
 """Zoneout and recurrent dropout: equations, masks, and that the fast path runs them."""
 
+import dataclasses
 import functools
 from typing import NamedTuple
 
@@ -77,6 +78,31 @@ def test_dropout_in_an_lstm_drops_from_the_product_alone(float64):
     for d, y in zip(np.asarray(ds), ys, strict=True):  # as in Gal and Ghahramani: one mask, on h before the product
         c, h = lstm(np, jax.tree.map(np.asarray, params), c, h, h * mask, d)
         close(y, h)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_a_rate_that_16_bits_would_round_to_one(dtype):
+    rate, before, after = 0.9999, jnp.zeros(H, dtype), jnp.full(H, 0.5, dtype)
+
+    @mr.pytree_dataclass
+    class Constant(mr.Elman):
+        def update(self, params, state, *pre):
+            return mr.HiddenState(after * jnp.ones_like(state.h))
+
+    h = mr.Zoneout(Constant(H), rate).update({}, mr.HiddenState(before), before).h
+    assert h.dtype == dtype
+    np.testing.assert_allclose(np.asarray(h, float), (1 - rate) * 0.5, rtol=0.01)
+    dropout = mr.RecurrentDropout(mr.Elman(H, "identity"), rate)
+    noise = mr.WrapperNoise(None, jnp.array([True, False, True, False]))
+
+    def dropped(rate, d):
+        state = dropout.initial_state({}, (), dtype)
+        return dataclasses.replace(dropout, rate=rate).update({}, state, d, noise=noise).h
+
+    d = jnp.full(H, 0.5, dtype)
+    h, pull = jax.vjp(dropped, jnp.float32(rate), d)
+    np.testing.assert_allclose(np.asarray(h, float), [5000, 0, 5000, 0], rtol=0.01)
+    assert all(np.isfinite(np.asarray(leaf, float)).all() for leaf in pull(jnp.full(H, 1e-4, dtype)))
 
 
 class TestMasks:

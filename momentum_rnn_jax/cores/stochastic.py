@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _checks
+from momentum_rnn_jax._dtypes import at_least_float32
 from momentum_rnn_jax._pytree import hyperparameter, pytree_dataclass, set_fields, state_type, static
 from momentum_rnn_jax.cores.base import KernelCore, Params, state_shapes
 from momentum_rnn_jax.cores.wrapper import Wrapper, check_outputs_h
@@ -91,8 +92,9 @@ class Zoneout(Wrapper):
             before, after = getattr(state, name), getattr(new, name)
             if noise is not None:
                 return jnp.where(noise.mask[name], before, after)
-            rate = align("rate", rate, after)
-            return rate * before + (1 - rate) * after
+            wide = at_least_float32(after.dtype)  # in 16 bits a rate just below 1 is 1
+            rate = align("rate", rate, jax.ShapeDtypeStruct(after.shape, wide))
+            return (rate * before.astype(wide) + (1 - rate) * after.astype(wide)).astype(after.dtype)
 
         return new._replace(**{name: mix(name, rate) for name, rate in self._rates(state._asdict()).items()})
 
@@ -180,7 +182,9 @@ class RecurrentDropout(Wrapper):
         new = self.core.advance(params, before, pre, None if noise is None else noise.core)
         h = new.h
         if noise is not None:
-            h = jnp.where(noise.mask, h / (1 - align("rate", self.rate, h)), jnp.zeros_like(h))
+            wide = h.astype(at_least_float32(h.dtype))  # in 16 bits a rate just below 1 is 1
+            kept = wide / (1 - align("rate", self.rate, wide))
+            h = jnp.where(noise.mask, kept, jnp.zeros_like(kept)).astype(h.dtype)
         return RecurrentDropoutState(new._replace(h=None), h, new.h)
 
 
