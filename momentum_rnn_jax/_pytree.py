@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar, dataclass_transform
 
 import jax
@@ -37,11 +37,17 @@ def static(**field_options: Any) -> Any:
 
 
 def hyperparameter(
-    *, default: Any = dataclasses.MISSING, low: float = -math.inf, high: float = math.inf, low_open: bool = False
+    *,
+    default: Any = dataclasses.MISSING,
+    low: float = -math.inf,
+    high: float = math.inf,
+    low_open: bool = False,
+    by_name: bool = False,
 ) -> Any:
     """A field that is a leaf and holds a real number, or an array of them, in [low, high), or (low, high) when `low_open`.
 
-    Drives and cores check such fields when they are constructed, and the Flax modules keep a learned one in its range.
+    Drives and cores check such fields when they are constructed, and the Flax modules keep a learned one in its range. Where the
+    default is None, None is allowed too; with `by_name`, so is a dict of such values.
 
     Raises:
       TypeError, ValueError: `low` is not less than `high`, or an argument is of the wrong kind.
@@ -59,7 +65,7 @@ def hyperparameter(
     limits = Range(_checks.bound("low", low), _checks.bound("high", high), _checks.boolean("low_open", low_open))
     if not limits.low < limits.high:
         raise ValueError(f"low must be less than high, got {limits.low} and {limits.high}.")
-    return dataclasses.field(default=default, metadata={"range": limits})
+    return dataclasses.field(default=default, metadata={"range": limits, "by_name": _checks.boolean("by_name", by_name)})
 
 
 def ranges(part: Any) -> dict[str, Range]:
@@ -69,9 +75,16 @@ def ranges(part: Any) -> dict[str, Range]:
 
 def check_hyperparameters(part: Any) -> None:
     """In a frozen dataclass's `__post_init__`, check and convert every field that was declared with `hyperparameter`."""
-    if dataclasses.is_dataclass(part):
-        for name, limits in ranges(part).items():
-            object.__setattr__(part, name, _checks.number(name, getattr(part, name), **limits._asdict()))
+    for field in dataclasses.fields(part) if dataclasses.is_dataclass(part) else ():
+        value = getattr(part, field.name)
+        if "range" not in field.metadata or (value is None and field.default is None):
+            continue
+        limits = field.metadata["range"]._asdict()
+        if field.metadata["by_name"] and isinstance(value, Mapping):
+            value = {name: _checks.number(f"{field.name}[{name!r}]", one, **limits) for name, one in value.items()}
+        else:
+            value = _checks.number(field.name, value, **limits)
+        object.__setattr__(part, field.name, value)
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(static, hyperparameter, dataclasses.field))

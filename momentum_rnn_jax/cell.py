@@ -70,14 +70,16 @@ class RecurrentCell(abc.ABC):
         _checks.float_dtype("dtype", dtype)
         params = {"input": self.core.init_input(input_key, in_features, dtype), "core": self.core.init(core_key, dtype)}
         if self.trainable_initial_state:
-            params["initial"] = _named_leaves(self.core.initial_state(self.core.prepare(params["core"]), (), dtype))
+            state = self.core.initial_state(self.core.prepare(params["core"]), (), dtype)
+            params["initial"] = _named_leaves(self.core.start_of(state))
         return params
 
     def param_shapes(self, in_features: int | None) -> dict[str, dict[str, tuple[int | None, ...]]]:
         """The shape of each parameter that `init` makes; None marks an unknown number of input features."""
         shapes: dict[str, Any] = {"input": self.core.input_shapes(in_features), "core": self.core.param_shapes()}
         if self.trainable_initial_state:
-            shapes["initial"] = {name: leaf.shape for name, leaf in _named_leaves(state_shapes(self.core)).items()}
+            start = self.core.start_of(state_shapes(self.core))
+            shapes["initial"] = {name: leaf.shape for name, leaf in _named_leaves(start).items()}
         return shapes
 
     def initial_state(self, params: Params, batch_shape: tuple[int, ...] = ()) -> CellState:
@@ -232,7 +234,7 @@ class RecurrentCell(abc.ABC):
                 name = _name(path)
                 return jnp.broadcast_to(trained[name], default.shape) if name in trained else default
 
-            core = jax.tree_util.tree_map_with_path(leaf, core)
+            core = self.core.state_from(prepared["core"], jax.tree_util.tree_map_with_path(leaf, self.core.start_of(core)))
         return CellState(self.initial_drive_state(u), core)
 
     @abc.abstractmethod
@@ -262,7 +264,8 @@ class Cell(RecurrentCell):
       drive: what happens to the projected input before: `Identity`, `Momentum`, `Adam`, `RMSProp`, `Nesterov`, `OptaxDrive`,
         `Chain`.
       trainable_initial_state: whether the core's state before the first step is a parameter, `params["initial"]`, which starts
-        where the core starts. A reset goes back to it.
+        where the core starts. A reset goes back to it. Entries of the state that follow from others, such as the rates of `Leaky`,
+        are computed from these and are not parameters.
 
     Raises:
       TypeError: an argument is of the wrong kind.

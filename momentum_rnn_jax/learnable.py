@@ -13,6 +13,7 @@ from jax import Array
 from momentum_rnn_jax._describe import describe, ending, listed
 from momentum_rnn_jax._pytree import Range, ranges
 from momentum_rnn_jax.cell import RecurrentCell
+from momentum_rnn_jax.cores import Core
 
 Kind = Literal["scalar", "per_unit"]
 Learnable = Kind | Mapping[str, Kind] | tuple[str, ...] | list[str] | None
@@ -63,23 +64,41 @@ def init_offsets(cell: RecurrentCell, learnable: Learnable, dtype: Any) -> dict[
 
     Args:
       cell: whose hyper-parameters they are.
-      learnable: which, and whether one for all units or one for each: (H,) in a core, and (G·H,) elsewhere.
+      learnable: which, and whether one for all units or one for each: (G·H,), or in a core what its `units_of` says, mostly (H,).
       dtype: of the offsets.
 
     Raises:
-      TypeError, ValueError: `learnable` is something else, or names what the cell does not have; the message names it.
+      TypeError, ValueError: `learnable` is something else, names what the cell does not have, or asks for a number for each unit
+        where there cannot be one; the message names it.
     """
+    leaves = hyperparameters(cell)
 
     def shape(path: Path, kind: Kind) -> tuple[int, ...]:
         if kind == "scalar":
             return ()
-        return (cell.core.hidden_features if path[0] == "core" else cell.core.drive_features,)
+        units = cell.core.units_of(*path[1:]) if path[0] == "core" else cell.core.drive_features
+        if units is None:
+            raise ValueError(
+                f"learnable must be 'scalar' for {'.'.join(path)}, which cannot differ by unit in {_owner(cell, path)}, "
+                "got 'per_unit'."
+            )
+        got = np.shape(leaves[path])
+        if got and got[-1] not in (1, units):
+            raise ValueError(
+                f"learnable must be 'scalar' for {'.'.join(path)}, whose shape {got} is not that of the units, ({units},), "
+                "got 'per_unit'."
+            )
+        return (units,)
 
     return {path: jnp.zeros(shape(path, kind), dtype) for path, kind in _kinds(cell, learnable).items()}
 
 
 def moved(cell: Any, offsets: Mapping[Path, Array]) -> Any:
-    """The cell with its hyper-parameters moved from where they start, each inside the range that its field declares."""
+    """The cell with its hyper-parameters moved from where they start, each inside the range that its field declares.
+
+    A part whose hyper-parameters bound each other has the method `bounded()`, which is called afterwards: it returns the part with
+    values that the constructor would accept.
+    """
     if not offsets:
         return cell
 
@@ -87,7 +106,10 @@ def moved(cell: Any, offsets: Mapping[Path, Array]) -> Any:
         path = path_of(keys)
         return move(_range(cell, keys), start, offsets[path]) if path in offsets else start
 
-    return jax.tree_util.tree_map_with_path(value, cell)
+    def bounded(part: Any) -> Any:
+        return part.bounded() if hasattr(part, "bounded") else part
+
+    return jax.tree.map(bounded, jax.tree_util.tree_map_with_path(value, cell), is_leaf=lambda part: hasattr(part, "bounded"))
 
 
 def move(limits: Range, start: Any, offset: Array) -> Array:
@@ -95,7 +117,9 @@ def move(limits: Range, start: Any, offset: Array) -> Array:
 
     - In [low, high): `low + (high - low) |z|` with `z = (r + tanh θ) / (1 + r tanh θ)` and `r = (m - low) / (high - low)`, the
       addition of velocities. The derivative at θ = 0 is `(high - low) (1 - r²)`.
+    - In (low, high): `low + (high - low) r / (r + (1 - r) e^-θ)`, the logistic function; the derivative is `(high - low) r (1 - r)`.
     - In (low, ∞): `low + (m - low) e^θ`; the derivative at θ = 0 is `m - low`.
+    - In (-∞, high): `high - (high - m) e^-θ`; the derivative at θ = 0 is `high - m`.
     - In [low, ∞) with `low > 0`: `m e^θ`, or `low² / (m e^θ)` where that is below `low`; the derivative is `m`.
     - In [low, ∞) with `low <= 0`: `low + |m - low + θ|`; the derivative is 1.
     - Unbounded: `m + θ`; the derivative is 1.
@@ -115,18 +139,25 @@ def move(limits: Range, start: Any, offset: Array) -> Array:
     """
     start = jnp.asarray(start).astype(offset.dtype)
     low, high = limits.low, limits.high
+    if math.isfinite(high) and math.isinf(low):
+        return -move(Range(-high, low_open=True), -start, -offset)
     if math.isfinite(high):
         width = high - low
-        r, t = (start - low) / width, jnp.tanh(offset)
+        r = (start - low) / width
         # As a sum with the start, which an offset of zero then gives exactly.
+        if limits.low_open:
+            growth = _growth(offset) - 1
+            value = start + width * r * (1 - r) * growth / (1 + r * growth)
+            return jnp.clip(value, _next_to(low, high, offset.dtype), _next_to(high, low, offset.dtype))
+        t = jnp.tanh(offset)
         value = start + width * t * (1 - r * r) / (1 + r * t)
-        return jnp.minimum(_reflected(value, low, 2 * low - value), high - width * jnp.finfo(offset.dtype).epsneg)
+        return jnp.minimum(_reflected(value, low, 2 * low - value), _next_to(high, low, offset.dtype))
     if math.isinf(low):
         return start + offset
     if not limits.low_open and low <= 0:
         return _reflected(start + offset, low, 2 * low - (start + offset))
     if limits.low_open:
-        return low + (start - low) * _growth(offset)
+        return jnp.maximum(low + (start - low) * _growth(offset), _next_to(low, high, offset.dtype))
     lowest = jnp.log(jnp.asarray(low, offset.dtype)) - jnp.log(start)  # the offset at `low`
     return _reflected(start * _growth(_reflected(offset, lowest, 2 * lowest - offset)), low, jnp.asarray(low, offset.dtype))
 
@@ -155,6 +186,13 @@ def by_path(tree: Mapping[str, Any]) -> dict[Path, Any]:
 def _growth(offset: Array) -> Array:
     """An exponential that is finite in float32, as its gradients are."""
     return jnp.exp(jnp.clip(offset, -60, 60))
+
+
+def _next_to(end: float, other: float, dtype: Any) -> Any:
+    """The number of this dtype that is next to one end of a range, towards the other; near 0 the least one of full precision."""
+    rounded, tiny = np.asarray(end, dtype), np.asarray(jnp.finfo(dtype).tiny, dtype)
+    step = abs(np.nextafter(rounded, np.asarray(other, dtype)) - rounded)
+    return np.asarray(rounded + np.copysign(np.maximum(step, tiny), other - end), dtype)
 
 
 def _reflected(value: Array, low: Any, reflection: Array) -> Array:
@@ -195,6 +233,16 @@ def _instead(name: Any, leaves: Mapping[Path, Any]) -> str:
     dotted = [".".join(path) for path in leaves]
     known = f"; it has {listed(dotted)}" if dotted else "; it has none"
     return known + ending(name, [*dotted, *(path[-1] for path in leaves)])
+
+
+def _owner(cell: Any, path: Path) -> str:
+    """The type of the innermost core that a path leads through."""
+    owner = cell
+    for name in path:
+        if not isinstance(getattr(owner, name, None), Core):
+            break
+        owner = getattr(owner, name)
+    return type(owner).__name__
 
 
 def _range(cell: Any, keys: tuple[Any, ...]) -> Range:

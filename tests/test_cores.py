@@ -241,3 +241,25 @@ def test_bad_structure_is_refused(make, error, message):
 
 def test_activation_names_are_read_in_any_case():
     assert mr.Elman(8, activation="modReLU") == mr.Elman(8, activation="modrelu")
+
+
+KEY = jax.random.key(0)
+MALFORMED = {
+    "a seed for a key": ((3,), {}, "key must be one random key, such as jax.random.key\\(0\\), got 3"),
+    "many keys": ((jax.random.split(KEY, 2),), {}, r"key must be one random key, .*, got .* of shape \(2,\)"),
+    "an integer dtype": ((KEY,), {"dtype": jnp.int32}, "dtype must be a floating-point dtype, .*, got"),
+    "a misspelt dtype": ((KEY,), {"dtype": "flaot32"}, "dtype must be a floating-point dtype, .*, got 'flaot32'"),
+}
+
+
+@pytest.mark.parametrize("name", CORES)
+def test_malformed_keys_and_dtypes_are_refused_in_one_line(name):
+    core = CORES[name]
+    for args, options, message in MALFORMED.values():
+        with pytest.raises(TypeError, match=f"^{message}[^\n]*$"):
+            core.init(*args, **options)
+        with pytest.raises(TypeError, match=f"^{message}[^\n]*$"):
+            core.init_input(*args, 3, **options)
+    for size in (0, -1):
+        with pytest.raises(ValueError, match=f"^in_features must be an integer of at least 1, got {size}"):
+            core.init_input(KEY, size)

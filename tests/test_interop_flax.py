@@ -38,6 +38,22 @@ FLAX = {
     "lstm": ("LSTMCell", {}, mr.LSTM(4)),
     "optimized_lstm": ("OptimizedLSTMCell", {}, mr.LSTM(4)),
     "gru": ("GRUCell", {}, mr.GRU(4)),
+    "sigmoid_lstm": (
+        "LSTMCell",
+        {"gate_fn": nnx.tanh, "activation_fn": nnx.sigmoid},
+        mr.LSTM(4, activation="sigmoid", gate_activation="tanh"),
+    ),
+    "linear_optimized_lstm": (
+        "OptimizedLSTMCell",
+        {"gate_fn": linen.relu, "activation_fn": jax.nn.identity},
+        mr.LSTM(4, activation="identity", gate_activation="relu"),
+    ),
+    "sigmoid_gru": ("GRUCell", {"activation_fn": linen.sigmoid}, mr.GRU(4, activation="sigmoid")),
+    "linear_gru": (
+        "GRUCell",
+        {"gate_fn": jnp.tanh, "activation_fn": jax.nn.identity},
+        mr.GRU(4, activation="identity", gate_activation="tanh"),
+    ),
     "simple": ("SimpleCell", {}, mr.Elman(4)),
     "simple_relu": ("SimpleCell", {"activation_fn": jax.nn.relu}, mr.Elman(4, "relu")),
     "simple_sigmoid": ("SimpleCell", {"activation_fn": jax.nn.sigmoid}, mr.Elman(4, "sigmoid")),
@@ -47,9 +63,9 @@ FLAX = {
 
 @pytest.mark.parametrize("library", [nnx, linen], ids=["nnx", "linen"])
 @pytest.mark.parametrize("name", FLAX)
-def test_from_flax_computes_what_flax_computes(library, name):
+def test_from_flax_computes_what_flax_computes(float64, library, name):
     cls, options, core = FLAX[name]
-    module = flax_cell(library, cls, **options)
+    module = flax_cell(library, cls, dtype=jnp.float64, param_dtype=jnp.float64, **options)
     if library is nnx:
         structure, variables = nnx.split(module)
 
@@ -72,7 +88,7 @@ def test_from_flax_computes_what_flax_computes(library, name):
 
     assert from_flax(variables)[0] == mr.Cell(core)
     random = np.random.default_rng(0)
-    x, loss_weights = (jnp.asarray(random.normal(size=(6, 2, size)), jnp.float32) for size in (3, 4))
+    x, loss_weights = (jnp.asarray(random.normal(size=(6, 2, size))) for size in (3, 4))
 
     def theirs(variables, x):
         carry, hidden = flax_rnn(variables, x)
@@ -84,7 +100,7 @@ def test_from_flax_computes_what_flax_computes(library, name):
 
     with standard_promotion():
         got, want = (jax.jit(jax.value_and_grad(run, (0, 1), has_aux=True))(variables, x) for run in (ours, theirs))
-    assert_close(got, want, 1e-6)
+    assert_close(got, want, 1e-12)
 
 
 @pytest.mark.parametrize("library", [nnx, linen], ids=["nnx", "linen"])
@@ -116,9 +132,19 @@ def keep_all(arrays, **_):
 @pytest.mark.parametrize(
     ("libraries", "name", "options", "message"),
     [
-        ((nnx, linen), "LSTMCell", {"gate_fn": nnx.hard_sigmoid}, "gate_fn must be Flax's default, sigmoid, got hard_sigmoid"),
-        ((nnx, linen), "OptimizedLSTMCell", {"activation_fn": nnx.relu}, "activation_fn must be Flax's default, tanh, got relu"),
-        ((nnx, linen), "GRUCell", {"activation_fn": nnx.relu}, "activation_fn must be Flax's default, tanh, got relu"),
+        (
+            (nnx, linen),
+            "LSTMCell",
+            {"gate_fn": nnx.hard_sigmoid},
+            "gate_fn must be one of tanh, sigmoid, relu, identity, got hard_sigmoid",
+        ),
+        (
+            (nnx, linen),
+            "OptimizedLSTMCell",
+            {"activation_fn": nnx.hard_tanh},
+            "activation_fn must be one of tanh, .*got hard_tanh",
+        ),
+        ((nnx, linen), "GRUCell", {"activation_fn": lambda x: x}, "activation_fn must be one of tanh, .*, got <lambda>"),
         ((nnx, linen), "GRUCell", {"dtype": jnp.bfloat16}, "dtype must be None or that of its parameters, float32, .* bfloat16"),
         ((nnx, linen), "SimpleCell", {"residual": True}, "residual must be Flax's default, False, got True"),
         ((nnx, linen), "SimpleCell", {"activation_fn": nnx.gelu}, "activation_fn must be one of tanh, .*, got gelu"),

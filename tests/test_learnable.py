@@ -22,12 +22,20 @@ RANGES = {
     "eps": (learnable.Range(1e-30), (1e-30, 1e-16, 0.1)),
     "gain": (learnable.Range(0.0), (0.0, 2.0)),
     "unbounded": (learnable.Range(), (-3.0, 0.0, 5.0)),
+    "narrow": (learnable.Range(0.9, 1.0), (0.9, 0.95)),
+    "between": (learnable.Range(0.0, 1.0, low_open=True), (0.01, 0.5, 0.99)),
+    "below_two": (learnable.Range(high=2.0), (-50.0, 0.0, 1.75)),
+    "negative": (learnable.Range(high=0.0), (-50.0, -0.5)),
 }
 CASES = [(name, start) for name, (_, starts) in RANGES.items() for start in starts]
 
 
 def derivative(limits, start):
     """What the docstring of `move` states, at an offset of zero."""
+    if np.isfinite(limits.high) and np.isinf(limits.low):
+        return limits.high - start
+    if np.isfinite(limits.high) and limits.low_open:
+        return (start - limits.low) * (limits.high - start) / (limits.high - limits.low)
     if np.isfinite(limits.high):
         r = (start - limits.low) / (limits.high - limits.low)
         return (limits.high - limits.low) * (1 - r * r)
@@ -58,7 +66,7 @@ def test_a_map_stays_in_its_range_with_finite_gradients(name, start, dtype, floa
     assert np.isfinite(slopes).all()
     values = np.asarray(values, np.float64)
     assert ((values > limits.low) if limits.low_open and limits.low == 0 else (values >= np.asarray(limits.low, dtype))).all()
-    assert (values < limits.high).all()
+    assert (values < np.asarray(limits.high, dtype)).all()
 
 
 def test_bounded_values_add_like_velocities_and_are_reflected_at_zero(float64):
@@ -182,3 +190,90 @@ def test_a_learnable_core_trains_in_a_layer():
     assert jax.tree.map(jnp.shape, learnt) == {"core": {"tau": (H,)}, "drive": {"drives": {"0": {"mu": ()}}}}
     assert all(np.abs(leaf).min() > 0 for leaf in jax.tree.leaves(learnt))
     assert_close(layer.cell.effective.core.tau, jnp.full(H, 80.0), TOLERANCE)
+
+
+LEARNT_AT_THE_END_OF_THEIR_RANGE = {
+    "zoneout": (mr.Zoneout(mr.LSTM(H), {"c": 0.5, "h": 0.0}), ("core.rate.c", "core.rate.h")),
+    "zoneout of all": (mr.Zoneout(mr.GRU(H), 0.5), ("core.rate",)),
+    "dropout": (mr.RecurrentDropout(mr.LSTM(H), 0.5), ("core.rate",)),
+    "noise": (mr.Leaky(H, noise=0.0), ("core.noise",)),
+    "tau": (mr.Leaky(H, tau=30.0, dt=30.0), ("core.tau",)),
+    "dt": (mr.LayerNorm(mr.Leaky(H, tau=jnp.array([30.0, 40.0, 50.0, 60.0]))), ("core.core.dt",)),
+    "tau and dt": (mr.Leaky(H), ("core.tau", "core.dt")),
+}
+
+
+@pytest.mark.parametrize("offset", [-1e4, -30.0, -1.0, 0.0, 1.0, 30.0, 1e4])
+@pytest.mark.parametrize("name", LEARNT_AT_THE_END_OF_THEIR_RANGE)
+def test_a_core_with_learned_hyperparameters_is_one_that_could_be_constructed(name, offset):
+    core, paths = LEARNT_AT_THE_END_OF_THEIR_RANGE[name]
+    cell = mr.Cell(core)
+    assert {tuple(path.split(".")) for path in paths} == set(learnable.init_offsets(cell, paths, jnp.float32))
+    offsets = {tuple(path.split(".")): jnp.float32(sign * offset) for path, sign in zip(paths, (1, -1))}
+
+    def total(offsets):
+        moved = learnable.moved(cell, offsets)
+        return sum(jnp.sum(jnp.log1p(jnp.asarray(leaf, jnp.float32))) for leaf in jax.tree.leaves(moved)), moved
+
+    gradients, moved = jax.jit(jax.grad(total, has_aux=True))(offsets)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradients))
+
+    def constructed(part):
+        core = {"core": constructed(part.core)} if hasattr(part, "core") else {}
+        return type(part)(**{**vars(part), **core})
+
+    assert jax.tree.structure(constructed(moved.core)) == jax.tree.structure(moved.core)
+    if not offset:
+        for value, start in zip(jax.tree.leaves(moved), jax.tree.leaves(cell), strict=True):
+            assert_close(jnp.float32(value), jnp.broadcast_to(jnp.float32(start), jnp.shape(value)), 0)
+
+
+P = 2
+PROJECTED = mr.LSTM(H, projection_features=P)
+
+
+@pytest.mark.parametrize(
+    ("core", "name", "shape"),
+    [
+        (mr.RecurrentDropout(PROJECTED, 0.3), "core.rate", (P,)),
+        (mr.RecurrentDropout(mr.Zoneout(PROJECTED, {"c": 0.1, "h": 0.2}), 0.3), "core.core.rate.c", (H,)),
+        (mr.RecurrentDropout(mr.Zoneout(PROJECTED, {"c": 0.1, "h": 0.2}), 0.3), "core.core.rate.h", (P,)),
+        (mr.Zoneout(mr.LSTM(H), 0.3), "core.rate", (H,)),
+        (mr.LayerNorm(mr.Leaky(H)), "core.core.tau", (H,)),
+    ],
+)
+def test_a_number_for_each_unit_has_the_shape_of_what_it_acts_on(core, name, shape):
+    cell = mr.Cell(core)
+    module = mnnx.RecurrentCell(cell, F, learnable={name: "per_unit"}, deterministic=True, rngs=nnx.Rngs(0))
+    offsets = learnable.init_offsets(cell, {name: "per_unit"}, jnp.float32)
+    assert {".".join(path): offset.shape for path, offset in offsets.items()} == {name: shape}
+    assert module(module.initialize_carry((F,)), jnp.ones(F))[1].shape == (core.output_features,)
+
+
+@pytest.mark.parametrize(
+    ("core", "name", "message"),
+    [
+        (
+            mr.Zoneout(PROJECTED, 0.3),
+            "core.rate",
+            r"learnable must be 'scalar' for core\.rate, which cannot differ by unit in Zoneout, got 'per_unit'\.",
+        ),
+        (
+            mr.LayerNorm(mr.GRU(H)),
+            "eps",
+            r"learnable must be 'scalar' for core\.eps, which cannot differ by unit in LayerNorm, got 'per_unit'\.",
+        ),
+        (mr.LayerNormLSTM(H), "eps", r"learnable must be 'scalar' for core\.eps, which cannot differ by unit in LayerNormLSTM"),
+        (
+            mr.Leaky(H, tau=jnp.full(3, 50.0)),
+            "tau",
+            r"learnable must be 'scalar' for core\.tau, whose shape \(3,\) is not that of the units, \(4,\), got 'per_unit'\.",
+        ),
+    ],
+)
+def test_a_number_for_each_unit_is_refused_where_there_cannot_be_one(core, name, message):
+    cell = mr.Cell(core)
+    with pytest.raises(ValueError, match=message):
+        mnnx.RecurrentCell(cell, F, learnable={name: "per_unit"}, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=message):
+        mlinen.RecurrentCell(cell, learnable={name: "per_unit"}).init(jax.random.key(0), None, jnp.ones(F))

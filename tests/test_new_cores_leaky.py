@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
+from momentum_rnn_jax import learnable
 from tests.new_cores import BATCH, TIME, assert_follows, close, normal, sigmoid
 
 H = 4
@@ -58,6 +59,15 @@ def test_noise_alone_has_the_variance_it_is_said_to_have(float64):
 def test_there_is_noise_where_there_is_a_number_for_it():
     assert mr.Leaky(H).sample_noise(jax.random.key(0), (3,)) is None
     assert mr.Leaky(H, noise=0.0).sample_noise(jax.random.key(0), (3, 2), jnp.bfloat16).dtype == jnp.bfloat16
+
+
+def test_a_learned_time_constant_below_the_time_step_is_reflected(float64):
+    cell = mr.Cell(mr.Leaky(H, tau=40.0, dt=20.0))
+    for offset in (-0.2, np.log(0.5), -1.0):
+        value, slope = jax.value_and_grad(lambda o: learnable.moved(cell, {("core", "tau"): o}).core.tau)(jnp.float64(offset))
+        wanted = 40 * np.exp(offset)
+        assert value == pytest.approx(wanted if wanted >= 20 else 400 / wanted, rel=1e-12)
+        assert slope == pytest.approx(wanted if wanted >= 20 else -400 / wanted, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,12 @@ class Own(mr.Elman):
     [
         (lambda: mr.LayerNorm(mr.MinGRU(8)), TypeError, "core must be an instance of KernelCore"),
         (lambda: mr.LayerNorm(mr.GRU(8), eps=0.0), ValueError, r"eps must be in \(0, inf\), got 0.0"),
+        (
+            lambda: mr.LayerNorm(mr.GRU(8), jnp.ones(8), per_gate=True),
+            ValueError,
+            r"eps must be one number for all units, got float32 of shape \(8,\)",
+        ),
+        (lambda: mr.LayerNormLSTM(8, eps=np.ones(8)), ValueError, "eps must be one number for all units, got float.* of shape"),
         (lambda: mr.LayerNorm(mr.GRU(8), per_gate=1), TypeError, "per_gate must be True or False, got 1"),
         (lambda: mr.LayerNormLSTM(8, per_gate="all"), TypeError, "per_gate must be True or False, got 'all'"),
         (

@@ -1,15 +1,19 @@
 """Zoneout and recurrent dropout: equations, masks, and that the fast path runs them."""
 
+import dataclasses
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import momentum_rnn_jax as mr
 from momentum_rnn_jax import layer
 from tests.new_cores import BATCH, NEW_CORES, TIME, assert_follows, close, normal, sigmoid
+from tests.wrapped import linen_cell, nnx_cell
 
 H = 4
 
@@ -74,6 +78,31 @@ def test_dropout_in_an_lstm_drops_from_the_product_alone(float64):
     for d, y in zip(np.asarray(ds), ys, strict=True):  # as in Gal and Ghahramani: one mask, on h before the product
         c, h = lstm(np, jax.tree.map(np.asarray, params), c, h, h * mask, d)
         close(y, h)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_a_rate_that_16_bits_would_round_to_one(dtype):
+    rate, before, after = 0.9999, jnp.zeros(H, dtype), jnp.full(H, 0.5, dtype)
+
+    @mr.pytree_dataclass
+    class Constant(mr.Elman):
+        def update(self, params, state, *pre):
+            return mr.HiddenState(after * jnp.ones_like(state.h))
+
+    h = mr.Zoneout(Constant(H), rate).update({}, mr.HiddenState(before), before).h
+    assert h.dtype == dtype
+    np.testing.assert_allclose(np.asarray(h, float), (1 - rate) * 0.5, rtol=0.01)
+    dropout = mr.RecurrentDropout(mr.Elman(H, "identity"), rate)
+    noise = mr.WrapperNoise(None, jnp.array([True, False, True, False]))
+
+    def dropped(rate, d):
+        state = dropout.initial_state({}, (), dtype)
+        return dataclasses.replace(dropout, rate=rate).update({}, state, d, noise=noise).h
+
+    d = jnp.full(H, 0.5, dtype)
+    h, pull = jax.vjp(dropped, jnp.float32(rate), d)
+    np.testing.assert_allclose(np.asarray(h, float), [5000, 0, 5000, 0], rtol=0.01)
+    assert all(np.isfinite(np.asarray(leaf, float)).all() for leaf in pull(jnp.full(H, 1e-4, dtype)))
 
 
 class TestMasks:
@@ -154,6 +183,113 @@ def test_noise_is_time_first_also_where_the_inputs_are_batch_first(float64, stac
     moved = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 2), noise)
     with pytest.raises(ValueError, match=r"noise.* must be bool of shape \(4, 3, 2, 4\), got bool of shape \(3, 2, 4, 4\)"):
         mr.unroll(cell, params, jnp.moveaxis(xs, 0, 2), noise=moved, time_major=False)
+
+
+def leaky_start(start):
+    return mr.LeakyState(start["v"], sigmoid(jnp, start["v"]))
+
+
+def dropped(state):
+    return mr.RecurrentDropoutState(state._replace(h=None), state.h, state.h)
+
+
+class Delayed(NamedTuple):
+    v: jax.Array
+    h: jax.Array
+    before: jax.Array
+
+
+@mr.pytree_dataclass
+class Late(mr.Wrapper):
+    """A wrapper whose state is its own, and which says nothing of how it starts."""
+
+    core: mr.KernelCore
+
+    def initial_state(self, prepared, batch_shape, dtype):
+        state = self.core.initial_state(prepared, batch_shape, dtype)
+        return Delayed(*state, jnp.zeros_like(state.h))
+
+    def update(self, params, state, *pre):
+        return Delayed(*self.core.update(params, mr.LeakyState(state.v, state.h), *pre), state.h)
+
+
+STARTS = {
+    "leaky": (mr.Leaky(H, "sigmoid"), ("v",), leaky_start),
+    "normalised leaky": (mr.LayerNorm(mr.Leaky(H, "sigmoid")), ("v",), leaky_start),
+    "dropout": (mr.RecurrentDropout(mr.GRU(H), 0.3), ("h",), lambda start: dropped(mr.HiddenState(**start))),
+    "dropout, two entries": (
+        mr.RecurrentDropout(mr.Zoneout(mr.LSTM(H, projection_features=2), 0.3), 0.3),
+        ("c", "h"),
+        lambda start: dropped(mr.LSTMState(**start)),
+    ),
+    "dropout, leaky": (mr.RecurrentDropout(mr.Leaky(H, "sigmoid"), 0.3), ("v",), lambda start: dropped(leaky_start(start))),
+    "a state of its own": (Late(mr.Leaky(H)), ("v", "h", "before"), lambda start: Delayed(**start)),
+}
+
+
+class TestTrainedStarts:
+    """The start that is trained is what the rest of the state follows from."""
+
+    @pytest.mark.parametrize("name", STARTS)
+    def test_a_run_is_the_one_from_the_state_made_by_hand(self, float64, name):
+        core, names, by_hand = STARTS[name]
+        cell = mr.Cell(core, mr.Momentum(), trainable_initial_state=True)
+        new = cell.init(jax.random.key(0), 3)
+        params = normal(new, 0, 0.5)
+        assert set(new["initial"]) == set(names)
+        assert {n: leaf.shape for n, leaf in new["initial"].items()} == cell.param_shapes(3)["initial"]
+        start = cell.initial_state(new).core
+        close(start, mr.Cell(core).initial_state({"input": new["input"], "core": new["core"]}).core)
+        pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves(start)]
+        assert len(set(pointers)) == len(pointers)  # a caller may donate them
+        xs, weights = normal(jnp.zeros((4, BATCH, 3)), 1), normal(jnp.zeros((4, BATCH, core.output_features)), 2)
+        resets = jnp.zeros((4, BATCH), bool).at[2, 0].set(True)
+
+        @functools.partial(jax.value_and_grad, has_aux=True)
+        def ours(params):
+            final, ys = mr.unroll(cell, params, xs, method="chunked" if name != "a state of its own" else "auto")
+            return jnp.sum(ys * weights), (final, ys)
+
+        @functools.partial(jax.value_and_grad, has_aux=True)
+        def expected(params):
+            start = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (BATCH, *leaf.shape)), by_hand(params["initial"]))
+            state = mr.CellState(cell.initial_state(params, (BATCH,)).drive, start)
+            final, ys = mr.unroll(cell, params, xs, state, "stepwise")
+            return jnp.sum(ys * weights), (final, ys)
+
+        got = jax.jit(ours)(params)
+        close(got, jax.jit(expected)(params), 1e-10)
+        used = [np.abs(leaf).min() for leaf in got[1]["initial"].values()]
+        assert name == "a state of its own" or min(used) > 0
+        after_reset = mr.unroll(cell, params, xs, resets=resets)[1]
+        alone = mr.unroll(cell, params, xs[2:, :1])[1]
+        close(after_reset[2:, :1], alone, 1e-10)
+
+    @pytest.mark.parametrize("name", ["leaky", "dropout, two entries"])
+    def test_in_flax(self, name):
+        core, names, by_hand = STARTS[name]
+        cell = mr.Cell(core, mr.Momentum(), trainable_initial_state=True)
+        module, in_linen = nnx_cell(cell, 3), linen_cell(cell)
+        initial = normal({n: jax.ShapeDtypeStruct(shape, float) for n, shape in cell.param_shapes(3)["initial"].items()}, 0)
+        initial = jax.tree.map(jnp.float32, initial)
+        nnx.update(module, {"initial": initial})
+        variables = in_linen.init(jax.random.key(0), in_linen.initialize_carry(None, (3,)), jnp.ones(3))
+        assert set(variables["params"]["initial"]) == set(names)
+        variables["params"]["initial"] = initial
+        carry = in_linen.apply(variables, 3, method=lambda linen, F: mr.Cell.initial_state(*linen.functional(F))).core
+        wanted = jax.tree.map(jnp.asarray, by_hand(initial))
+        close(module.initialize_carry((3,)).core, wanted, 1e-6)
+        close(carry, wanted, 1e-6)
+
+    def test_in_a_stack(self):
+        cell = mr.Cell(mr.RecurrentDropout(mr.LSTM(H), 0.3), trainable_initial_state=True)
+        stack = mr.Stack([cell, cell])
+        params = stack.init(jax.random.key(0), 3)
+        assert all(set(one["initial"]) == {"c", "h"} for one in params)
+        params = normal(params, 0)
+        params = jax.tree.map(jnp.float32, params)
+        for state, one in zip(stack.initial_state(params), params, strict=True):
+            close(state.core, dropped(mr.LSTMState(**one["initial"])), 0)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ class Core(abc.ABC):
 
     def init_input(self, key: Array, in_features: int, dtype: Any = float) -> Params:
         """New parameters of the input projection: kernel LeCun-normal (variance 1/F), bias zero."""
+        check_init(key, dtype, in_features)
         shapes = self.input_shapes(in_features)
         zeros = {name: jnp.zeros(shape, dtype) for name, shape in shapes.items()}
         return zeros | {"kernel": jax.nn.initializers.lecun_normal()(key, shapes["kernel"], dtype)}
@@ -88,6 +89,24 @@ class Core(abc.ABC):
     @abc.abstractmethod
     def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> Any:
         """The state before the first step: a named tuple of arrays, each of shape (*batch_shape, …)."""
+
+    def units_of(self, *path: str) -> int | None:
+        """How many units a hyper-parameter has a number for, when it has one for each: H unless the core says otherwise.
+
+        `path` is where it is in the core, `("tau",)`. None where units cannot have a number each.
+        """
+        return self.hidden_features
+
+    def start_of(self, state: Any) -> Any:
+        """What of a state its start is made of: a pytree, whose arrays are what `trainable_initial_state` trains.
+
+        The state itself, unless entries of it follow from others at the start; `state_from` is then defined too.
+        """
+        return state
+
+    def state_from(self, prepared: Params, start: Any) -> Any:
+        """The whole state of a start, as `start_of` returns it."""
+        return start
 
     @abc.abstractmethod
     def step(self, prepared: Params, state: Any, d: Array, noise: Any = None) -> tuple[Any, Array]:
@@ -209,6 +228,13 @@ def affine(params: Mapping[str, Array], x: Array) -> Array:
     y = x @ params["kernel"]
     bias = params.get("bias")
     return y if bias is None else y + bias.reshape((1,) * (y.ndim - 1) + bias.shape)
+
+
+def check_init(key: Any, dtype: Any, in_features: Any = 1) -> None:
+    """Refuse what a core's `init`, or with `in_features` its `init_input`, cannot take."""
+    _checks.key(key)
+    _checks.integer("in_features", in_features, low=1, high=_checks.INT32_MAX)
+    _checks.float_dtype("dtype", dtype)
 
 
 def rest(params: Mapping[str, Array]) -> Params:

@@ -7,7 +7,7 @@ from jax import Array
 
 from momentum_rnn_jax import _checks, activations
 from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, static
-from momentum_rnn_jax.cores.base import HiddenState, HiddenStateCore, Params, orthogonal_gates
+from momentum_rnn_jax.cores.base import HiddenState, HiddenStateCore, Params, check_init, orthogonal_gates
 
 
 @pytree_dataclass
@@ -56,6 +56,7 @@ class GRU(HiddenStateCore):
         return {"kernel": (H, 3 * H), "bias": (3 * H,)}
 
     def init(self, key: Array, dtype: Any = float) -> Params:
+        check_init(key, dtype)
         H = self.hidden_features
         return {"kernel": orthogonal_gates(key, H, H, 3, dtype), "bias": jnp.zeros(3 * H, dtype)}
 

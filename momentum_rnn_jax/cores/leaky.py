@@ -1,5 +1,6 @@
 """The rate network of computational neuroscience: a leaky integrator in continuous time."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax._pytree import hyperparameter, pytree_dataclass, set_fields, state_type, static
+from momentum_rnn_jax._pytree import hyperparameter, pytree_dataclass, state_type, static
 from momentum_rnn_jax.cores.base import Params
 from momentum_rnn_jax.cores.simple import SimpleCore
 from momentum_rnn_jax.drives.base import align
@@ -37,6 +38,9 @@ class Leaky(SimpleCore):
       noise: standard deviation of v that the noise would give a unit left alone with a small `dt`, at least 0, a scalar or one
         for each unit; None for no noise.
 
+    A learned `tau` or `dt` keeps to `dt <= tau`: a tau that would be below dt is reflected, to `dt² / tau`. Apart from units of
+    time only `dt / tau` counts, so it is enough to learn tau. A learned `noise` has a gradient where there is noise.
+
     Parameters: as of `Elman`. One gate; state `LeakyState(v, h)`. Noise: ξ, (..., H); without it the step is deterministic.
 
     Raises:
@@ -56,20 +60,35 @@ class Leaky(SimpleCore):
     activation: str = static(default="tanh")
     tau: Any = hyperparameter(default=100.0, low=0.0, low_open=True)
     dt: Any = hyperparameter(default=20.0, low=0.0, low_open=True)
-    noise: Any = None
+    noise: Any = hyperparameter(default=None, low=0.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.noise is not None:
-            set_fields(self, lambda name, value: _checks.number(name, value, low=0.0), "noise")
         self._check_step()
+
+    def bounded(self) -> "Leaky":
+        """This core with a tau below dt reflected to `dt² / tau`; `learnable.moved` calls it, as either may be learnt."""
+        tau = jnp.asarray(self.tau)
+        dt = jnp.asarray(self.dt).astype(tau.dtype)
+        try:
+            tau, dt = jnp.broadcast_arrays(tau, dt)
+        except ValueError:
+            return self  # refused where the core steps
+        reflected = dt * (dt / jnp.maximum(tau, 1e-9 * dt))  # finite, as its derivatives are
+        return dataclasses.replace(self, tau=jnp.where(tau >= dt, tau, reflected))
 
     def sample_noise(self, key: Array, shape: tuple[int, ...], dtype: Any = float) -> Array | None:
         return None if self.noise is None else jax.random.normal(key, (*shape, self.hidden_features), dtype)
 
     def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> Any:
         v = jnp.zeros((*batch_shape, self.hidden_features), dtype)
-        return LeakyState(v, self.activate(prepared, jnp.zeros_like(v)))  # two buffers: a caller may donate them
+        return self.state_from(prepared, LeakyState(v, v))
+
+    def start_of(self, state: LeakyState) -> Any:
+        return state._replace(h=None)  # type: ignore[arg-type]
+
+    def state_from(self, prepared: Params, start: Any) -> LeakyState:
+        return start._replace(h=self.activate(prepared, jnp.copy(start.v)))  # two buffers: a caller may donate them
 
     def update(self, params: Params, state: LeakyState, *pre: Array, noise: Array | None = None) -> LeakyState:
         (z,) = pre

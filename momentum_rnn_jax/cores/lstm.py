@@ -8,7 +8,7 @@ from jax import Array
 
 from momentum_rnn_jax import _checks, activations
 from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, state_type, static
-from momentum_rnn_jax.cores.base import KernelCore, Params, orthogonal_gates, orthogonal_init
+from momentum_rnn_jax.cores.base import KernelCore, Params, check_init, orthogonal_gates, orthogonal_init
 
 
 @state_type
@@ -99,6 +99,7 @@ class LSTM(KernelCore):
         return shapes | ({"peephole": (3 * H,)} if self.peepholes else {})
 
     def init(self, key: Array, dtype: Any = float) -> Params:
+        check_init(key, dtype)
         H, P = self.hidden_features, self.output_features
         kernel_key, projection_key = (key, None) if self.projection_features is None else jax.random.split(key)
         released = self.init_scheme == "released"
@@ -111,6 +112,7 @@ class LSTM(KernelCore):
     def init_input(self, key: Array, in_features: int, dtype: Any = float) -> Params:
         if self.init_scheme == "default":
             return super().init_input(key, in_features, dtype)
+        check_init(key, dtype, in_features)
         shape = self.input_shapes(in_features)["kernel"]
         return {"kernel": orthogonal_init(key, shape, dtype), "bias": self._forget_bias(dtype)}
 

@@ -9,7 +9,7 @@ from jax import Array
 
 from momentum_rnn_jax import _checks, activations
 from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, static
-from momentum_rnn_jax.cores.base import LinearCore, Params
+from momentum_rnn_jax.cores.base import LinearCore, Params, check_init
 
 
 def positive(z: Array) -> Array:
@@ -33,6 +33,7 @@ class MinimalCore(LinearCore):
         return {}
 
     def init(self, key: Array, dtype: Any = float) -> Params:
+        check_init(key, dtype)
         return {}
 
     def candidate(self, z: Array) -> Array:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from momentum_rnn_jax import _checks
@@ -127,7 +128,11 @@ class LayerNorm(Normalization):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        set_fields(self, _one_number, "eps")
         set_fields(self, _checks.boolean, "per_gate")
+
+    def units_of(self, *path: str) -> int | None:
+        return None if path == ("eps",) else super().units_of(*path)
 
     def normalize(self, params: Params, a: Array, d: Array) -> tuple[Array, Array]:
         return _normalize(params, a, d, self.eps, self.num_gates if self.per_gate else 1)
@@ -167,11 +172,15 @@ class LayerNormLSTM(LSTM):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        set_fields(self, _one_number, "eps")
         set_fields(self, _checks.boolean, "per_gate")
 
     @property
     def plain(self) -> bool:
         return False
+
+    def units_of(self, *path: str) -> int | None:
+        return None if path == ("eps",) else super().units_of(*path)
 
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         H = self.hidden_features
@@ -190,6 +199,12 @@ class LayerNormLSTM(LSTM):
 
     def read(self, params: Params, c: Array) -> Array:
         return layer_norm(c, params["c_gain"], params["c_shift"], self.eps)
+
+
+def _one_number(name: str, value: Any) -> Any:
+    if np.ndim(value):
+        raise ValueError(f"{name} must be one number for all units, got {_checks.describe(value)}.")
+    return value
 
 
 def _normalize(params: Params, a: Array, d: Array, eps: Any, groups: int) -> tuple[Array, Array]:

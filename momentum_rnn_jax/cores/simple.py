@@ -8,7 +8,7 @@ from jax import Array
 
 from momentum_rnn_jax import _checks, activations, orthogonal
 from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, static
-from momentum_rnn_jax.cores.base import HiddenState, HiddenStateCore, Params, orthogonal_gates
+from momentum_rnn_jax.cores.base import HiddenState, HiddenStateCore, Params, check_init, orthogonal_gates
 
 
 class SimpleCore(HiddenStateCore):
@@ -27,6 +27,7 @@ class SimpleCore(HiddenStateCore):
         return {"kernel": (H, H), "bias": (H,)} | self.modrelu_shapes()
 
     def init(self, key: Array, dtype: Any = float) -> Params:
+        check_init(key, dtype)
         kernel_key, modrelu_key = jax.random.split(key)
         H = self.hidden_features
         params = {"kernel": orthogonal_gates(kernel_key, H, H, 1, dtype), "bias": jnp.zeros(H, dtype)}
@@ -127,12 +128,14 @@ class Orthogonal(SimpleCore):
         return {"A": (H, H), "base": (H, H)} | self.modrelu_shapes()
 
     def init(self, key: Array, dtype: Any = float) -> Params:
+        check_init(key, dtype)
         A_key, modrelu_key = jax.random.split(key)
         H = self.hidden_features
         A = orthogonal.SKEW_INITS[self.skew_init](A_key, H, dtype)
         return {"A": A, "base": jnp.eye(H, dtype=dtype)} | self.init_modrelu(modrelu_key, dtype)
 
     def init_input(self, key: Array, in_features: int, dtype: Any = float) -> Params:
+        check_init(key, dtype, in_features)
         shape = self.input_shapes(in_features)["kernel"]
         return {"kernel": jax.nn.initializers.he_normal()(key, shape, dtype)}
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _checks
+from momentum_rnn_jax._dtypes import at_least_float32
 from momentum_rnn_jax._pytree import hyperparameter, pytree_dataclass, set_fields, state_type, static
 from momentum_rnn_jax.cores.base import KernelCore, Params, state_shapes
 from momentum_rnn_jax.cores.wrapper import Wrapper, check_outputs_h
@@ -31,7 +32,7 @@ class Zoneout(Wrapper):
     """Units that keep their old state at random: `s_t = m_t s_{t-1} + (1 - m_t) ŝ_t`, `m_t ~ Bernoulli(rate)`, ŝ_t the core's.
 
     Each unit of each entry of the state has a mask of its own at every step. Without noise, the state is the expectation,
-    `rate s_{t-1} + (1 - rate) ŝ_t`.
+    `rate s_{t-1} + (1 - rate) ŝ_t`. The masks have no derivative: a learned rate has a gradient only without noise.
 
     Args:
       core: a `KernelCore` whose output is h.
@@ -59,19 +60,13 @@ class Zoneout(Wrapper):
     """
 
     core: KernelCore
-    rate: Any
+    rate: Any = hyperparameter(low=0.0, high=1.0, by_name=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_outputs_h(self.core, "RecurrentDropout goes around Zoneout")
-        entries = state_shapes(self.core)._fields
-        rate = self.rate
-        if isinstance(rate, Mapping):
-            _checks.names("rate", rate, (), optional=entries)
-            rate = {name: _checks.number(f"rate[{name!r}]", value, low=0.0, high=1.0) for name, value in rate.items()}
-        else:
-            rate = _checks.number("rate", rate, low=0.0, high=1.0)
-        object.__setattr__(self, "rate", rate)
+        if isinstance(self.rate, Mapping):
+            _checks.names("rate", self.rate, (), optional=state_shapes(self.core)._fields)
 
     def sample_noise(self, key: Array, shape: tuple[int, ...], dtype: Any = float) -> WrapperNoise:
         core_key, own_key = jax.random.split(key)
@@ -83,6 +78,13 @@ class Zoneout(Wrapper):
         }
         return WrapperNoise(self.core.sample_noise(core_key, shape, dtype), mask)
 
+    def units_of(self, *path: str) -> int | None:
+        if path[0] != "rate":
+            return super().units_of(*path)
+        entries = self._rates(state_shapes(self.core)._asdict()) if len(path) == 1 else path[1:]
+        sizes = {getattr(state_shapes(self.core), name).shape[-1] for name in entries}
+        return sizes.pop() if len(sizes) == 1 else None
+
     def update(self, params: Params, state: Any, *pre: Array, noise: WrapperNoise | None = None) -> Any:
         new = self.core.advance(params, state, pre, None if noise is None else noise.core)
 
@@ -90,8 +92,9 @@ class Zoneout(Wrapper):
             before, after = getattr(state, name), getattr(new, name)
             if noise is not None:
                 return jnp.where(noise.mask[name], before, after)
-            rate = align("rate", rate, after)
-            return rate * before + (1 - rate) * after
+            wide = at_least_float32(after.dtype)  # in 16 bits a rate just below 1 is 1
+            rate = align("rate", rate, jax.ShapeDtypeStruct(after.shape, wide))
+            return (rate * before.astype(wide) + (1 - rate) * after.astype(wide)).astype(after.dtype)
 
         return new._replace(**{name: mix(name, rate) for name, rate in self._rates(state._asdict()).items()})
 
@@ -114,7 +117,8 @@ class RecurrentDropout(Wrapper):
 
     Wherever else the core uses h_{t-1}, as the GRU in its interpolation, nothing is dropped, nor from the output. Units are
     dropped as a step ends, for the product of the next: the initial state enters its product whole, and noise of a step acts on
-    the step after. Without noise, nothing is dropped.
+    the step after. Without noise, nothing is dropped. The masks have no derivative: the gradient of a learned rate is only that of
+    the factor `1 / (1 - rate)`.
 
     Args:
       core: a `KernelCore` whose output is h, `Zoneout` among them.
@@ -160,8 +164,16 @@ class RecurrentDropout(Wrapper):
         return WrapperNoise(self.core.sample_noise(core_key, shape, dtype), mask)
 
     def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> RecurrentDropoutState:
-        state = self.core.initial_state(prepared, batch_shape, dtype)
-        return RecurrentDropoutState(state._replace(h=None), state.h, jnp.copy(state.h))  # two buffers: a caller may donate them
+        return _with_output(self.core.initial_state(prepared, batch_shape, dtype))
+
+    def units_of(self, *path: str) -> int | None:
+        return state_shapes(self.core).h.shape[-1] if path == ("rate",) else super().units_of(*path)
+
+    def start_of(self, state: RecurrentDropoutState) -> Any:
+        return self.core.start_of(state.core._replace(h=state.h))
+
+    def state_from(self, prepared: Params, start: Any) -> RecurrentDropoutState:
+        return _with_output(self.core.state_from(prepared, start))
 
     def update(
         self, params: Params, state: RecurrentDropoutState, *pre: Array, noise: WrapperNoise | None = None
@@ -170,8 +182,15 @@ class RecurrentDropout(Wrapper):
         new = self.core.advance(params, before, pre, None if noise is None else noise.core)
         h = new.h
         if noise is not None:
-            h = jnp.where(noise.mask, h / (1 - align("rate", self.rate, h)), jnp.zeros_like(h))
+            wide = h.astype(at_least_float32(h.dtype))  # in 16 bits a rate just below 1 is 1
+            kept = wide / (1 - align("rate", self.rate, wide))
+            h = jnp.where(noise.mask, kept, jnp.zeros_like(kept)).astype(h.dtype)
         return RecurrentDropoutState(new._replace(h=None), h, new.h)
+
+
+def _with_output(state: Any) -> RecurrentDropoutState:
+    """A core's state with h both for the next product, whole, and for the output."""
+    return RecurrentDropoutState(state._replace(h=None), state.h, jnp.copy(state.h))  # two buffers: a caller may donate them
 
 
 def _bernoulli(key: Array, rate: Any, shape: tuple[int, ...]) -> Array:

@@ -70,6 +70,19 @@ class Wrapper(KernelCore):
     def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> Any:
         return self.core.initial_state(prepared, batch_shape, dtype)
 
+    def units_of(self, *path: str) -> int | None:
+        return self.core.units_of(*path[1:]) if path[0] == "core" else self.hidden_features
+
+    def start_of(self, state: Any) -> Any:
+        return self.core.start_of(state) if self._has_the_cores_state else state
+
+    def state_from(self, prepared: Params, start: Any) -> Any:
+        return self.core.state_from(prepared, start) if self._has_the_cores_state else start
+
+    @property
+    def _has_the_cores_state(self) -> bool:
+        return type(self).initial_state is Wrapper.initial_state
+
 
 def check_outputs_h(core: KernelCore, reason: str) -> None:
     """Refuse a core whose output is not the h that enters its product."""

@@ -49,8 +49,8 @@ def from_flax(cell_module: Any, drive: Drive = Identity(), variables: Mapping[st
 
     Args:
       cell_module: an `LSTMCell`, `OptimizedLSTMCell`, `GRUCell` or `SimpleCell` of `flax.nnx` or `flax.linen`, with Flax's
-        default `gate_fn`, `activation_fn` and `carry_init`; a `SimpleCell` may have the activation `tanh`, `relu`, `sigmoid` or
-        `identity`, and must not be `residual`. For an `nnx.RNN` or `linen.RNN`, pass its `cell`.
+        default `carry_init`; its `gate_fn` and `activation_fn` must be `tanh`, `sigmoid`, `relu` or `identity` of JAX or Flax,
+        and a `SimpleCell` must not be `residual`. For an `nnx.RNN` or `linen.RNN`, pass its `cell`.
       drive: acts before the core; `Identity()` computes what Flax computes.
       variables: of a Linen cell, `{"params": {…}}` as its `init` returns them; a `linen.RNN` holds the cell's parameters as
         `variables["params"]["cell"]`. Must be None for an NNX cell, which holds its own.
@@ -136,16 +136,20 @@ def _linen_layers(module: Any, kind: _Kind, variables: Any) -> _Layers:
 
 
 def _core(module: Any, kind: _Kind, hidden_features: int) -> Core:
-    if kind.core is not Elman:
-        _check_default(module, "gate_fn", jax.nn.sigmoid)
-        _check_default(module, "activation_fn", jnp.tanh)
-        return kind.core(hidden_features)
-    _check_default(module, "residual", False)
-    names = [name for name, function in _SIMPLE_ACTIVATIONS.items() if module.activation_fn is function]
-    if not names:
-        allowed = ", ".join(_SIMPLE_ACTIVATIONS)
-        raise ValueError(f"cell_module.activation_fn must be one of {allowed}, got {_called(module.activation_fn)}.")
-    return Elman(hidden_features, names[0])
+    activation = _activation(module, "activation_fn")
+    if kind.core is Elman:
+        _check_default(module, "residual", False)
+        return Elman(hidden_features, activation)
+    return kind.core(hidden_features, activation=activation, gate_activation=_activation(module, "gate_fn"))
+
+
+def _activation(module: Any, name: str) -> str:
+    """The activation here that is the same function as the module's."""
+    value = getattr(module, name)
+    for activation, function in _ACTIVATIONS.items():
+        if value is function:
+            return activation
+    raise ValueError(f"cell_module.{name} must be one of {', '.join(_ACTIVATIONS)}, got {_called(value)}.")
 
 
 def _check_layers(source: str, layers: _Layers, kind: _Kind, core: Core) -> None:
@@ -193,4 +197,5 @@ def _called(value: Any) -> str:
     return getattr(value, "__name__", type(value).__name__)
 
 
-_SIMPLE_ACTIVATIONS: dict[str, Callable[[Array], Array]] = activations.ELEMENTWISE | {"identity": jax.nn.identity}
+# Those of `flax.nnx` and `flax.linen` are the same objects as those of JAX.
+_ACTIVATIONS: dict[str, Callable[[Array], Array]] = activations.ELEMENTWISE | {"identity": jax.nn.identity}

@@ -128,6 +128,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "per_gate": flag(),
     "variational": flag(),
     "low_open": flag(),
+    "by_name": flag(),
     # parts and functions
     "core": wrong(name="lstm", uncalled=mr.LSTM),
     "drive": wrong("drive", name="momentum", uncalled=mr.Momentum, core=mr.LSTM(H)),
