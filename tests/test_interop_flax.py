@@ -138,7 +138,12 @@ def keep_all(arrays, **_):
             {"gate_fn": nnx.hard_sigmoid},
             "gate_fn must be one of tanh, sigmoid, relu, identity, got hard_sigmoid",
         ),
-        ((nnx, linen), "OptimizedLSTMCell", {"activation_fn": nnx.hard_tanh}, "activation_fn must be one of tanh, .*got hard_tanh"),
+        (
+            (nnx, linen),
+            "OptimizedLSTMCell",
+            {"activation_fn": nnx.hard_tanh},
+            "activation_fn must be one of tanh, .*got hard_tanh",
+        ),
         ((nnx, linen), "GRUCell", {"activation_fn": lambda x: x}, "activation_fn must be one of tanh, .*, got <lambda>"),
         ((nnx, linen), "GRUCell", {"dtype": jnp.bfloat16}, "dtype must be None or that of its parameters, float32, .* bfloat16"),
         ((nnx, linen), "SimpleCell", {"residual": True}, "residual must be Flax's default, False, got True"),
