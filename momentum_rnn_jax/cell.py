@@ -264,8 +264,8 @@ class Cell(RecurrentCell):
       drive: what happens to the projected input before: `Identity`, `Momentum`, `Adam`, `RMSProp`, `Nesterov`, `OptaxDrive`,
         `Chain`.
       trainable_initial_state: whether the core's state before the first step is a parameter, `params["initial"]`, which starts
-        where the core starts. A reset goes back to it. Entries of the state that follow from others, such as the rates of `Leaky`,
-        are computed from these and are not parameters.
+        where the core starts. A reset goes back to it. Entries of the state that follow from others, such as the firing rates of
+        `Leaky`, are computed from these and are not parameters.
 
     Raises:
       TypeError: an argument is of the wrong kind.

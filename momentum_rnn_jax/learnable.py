@@ -96,8 +96,8 @@ def init_offsets(cell: RecurrentCell, learnable: Learnable, dtype: Any) -> dict[
 def moved(cell: Any, offsets: Mapping[Path, Array]) -> Any:
     """The cell with its hyper-parameters moved from where they start, each inside the range that its field declares.
 
-    A part whose hyper-parameters bound each other has the method `bounded()`, which is called afterwards: it returns the part with
-    values that the constructor would accept.
+    A part whose hyper-parameters bound each other has the method `bounded()`, which is called afterwards and returns the part
+    with values that the constructor would accept.
     """
     if not offsets:
         return cell
@@ -117,7 +117,8 @@ def move(limits: Range, start: Any, offset: Array) -> Array:
 
     - In [low, high): `low + (high - low) |z|` with `z = (r + tanh θ) / (1 + r tanh θ)` and `r = (m - low) / (high - low)`, the
       addition of velocities. The derivative at θ = 0 is `(high - low) (1 - r²)`.
-    - In (low, high): `low + (high - low) r / (r + (1 - r) e^-θ)`, the logistic function; the derivative is `(high - low) r (1 - r)`.
+    - In (low, high): `low + (high - low) r / (r + (1 - r) e^-θ)`, a logistic function of θ; the derivative at θ = 0 is
+      `(high - low) r (1 - r)`.
     - In (low, ∞): `low + (m - low) e^θ`; the derivative at θ = 0 is `m - low`.
     - In (-∞, high): `high - (high - m) e^-θ`; the derivative at θ = 0 is `high - m`.
     - In [low, ∞) with `low > 0`: `m e^θ`, or `low² / (m e^θ)` where that is below `low`; the derivative is `m`.

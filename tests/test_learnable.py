@@ -209,7 +209,7 @@ def test_a_core_with_learned_hyperparameters_is_one_that_could_be_constructed(na
     core, paths = LEARNT_AT_THE_END_OF_THEIR_RANGE[name]
     cell = mr.Cell(core)
     assert {tuple(path.split(".")) for path in paths} == set(learnable.init_offsets(cell, paths, jnp.float32))
-    offsets = {tuple(path.split(".")): jnp.float32(sign * offset) for path, sign in zip(paths, (1, -1))}
+    offsets = {tuple(path.split(".")): jnp.float32(sign * offset) for path, sign in zip(paths, (1, -1), strict=False)}
 
     def total(offsets):
         moved = learnable.moved(cell, offsets)

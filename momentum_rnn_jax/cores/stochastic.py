@@ -117,8 +117,8 @@ class RecurrentDropout(Wrapper):
 
     Wherever else the core uses h_{t-1}, as the GRU in its interpolation, nothing is dropped, nor from the output. Units are
     dropped as a step ends, for the product of the next: the initial state enters its product whole, and noise of a step acts on
-    the step after. Without noise, nothing is dropped. The masks have no derivative: the gradient of a learned rate is only that of
-    the factor `1 / (1 - rate)`.
+    the step after. Without noise, nothing is dropped. The masks have no derivative: the gradient of a learned rate is that of the
+    factor `1 / (1 - rate)` alone.
 
     Args:
       core: a `KernelCore` whose output is h, `Zoneout` among them.

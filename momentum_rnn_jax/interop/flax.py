@@ -137,10 +137,11 @@ def _linen_layers(module: Any, kind: _Kind, variables: Any) -> _Layers:
 
 def _core(module: Any, kind: _Kind, hidden_features: int) -> Core:
     activation = _activation(module, "activation_fn")
-    if kind.core is Elman:
+    core = kind.core
+    if issubclass(core, Elman):
         _check_default(module, "residual", False)
-        return Elman(hidden_features, activation)
-    return kind.core(hidden_features, activation=activation, gate_activation=_activation(module, "gate_fn"))
+        return core(hidden_features, activation)
+    return core(hidden_features, activation=activation, gate_activation=_activation(module, "gate_fn"))
 
 
 def _activation(module: Any, name: str) -> str:
