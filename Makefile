@@ -13,7 +13,7 @@ WORKERS ?= 2
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: demo test test-all lint format bench clean
+.PHONY: demo test test-all test-without-native native sanitize wheels lint format bench clean
 
 demo: $(VENV)/.installed
 	$(RUN) -m experiments.demo
@@ -23,6 +23,24 @@ test: $(VENV)/.installed
 
 test-all: $(VENV)/.installed
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal --durations=10 -m "exhaustive or not exhaustive"
+
+# What depends on whether the native kernels are there, once more without them.
+test-without-native: $(VENV)/.installed
+	MOMENTUM_RNN_JAX_NATIVE=0 $(RUN) -m pytest -n $(WORKERS) --dist worksteal tests/test_native_absent.py tests/test_unroll.py \
+		tests/test_unroll_masks.py tests/test_chunked.py tests/test_eager.py tests/test_export.py tests/test_flax_layers.py
+
+# The native kernels of this checkout, compiled again.
+native: $(VENV)/.installed
+	MOMENTUM_RNN_JAX_NATIVE=1 $(RUN) setup.py --quiet build_ext --inplace
+
+# Their tests under AddressSanitizer and UndefinedBehaviorSanitizer, and those with threads under ThreadSanitizer.
+sanitize: $(VENV)/.installed
+	$(RUN) -m tools.sanitize
+
+# One wheel for every Python, for the platforms of pyproject.toml; needs Docker on Linux.
+wheels: $(VENV)/.installed
+	$(RUN) -m pip install --quiet cibuildwheel
+	$(RUN) -m cibuildwheel --output-dir dist
 
 lint: $(VENV)/.installed
 	$(RUN) -m ruff check .

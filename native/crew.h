@@ -1,4 +1,4 @@
-// Threads of XLA's own pool that share work. Work is claimed and never assigned: a thread that never comes, because the pool is
+// Threads of a pool, XLA's own, that share work. Work is claimed and never assigned: a thread that never comes, because the pool is
 // busy, is not waited for, so that a call inside the pool cannot block it.
 #pragma once
 #include <atomic>
@@ -6,8 +6,6 @@
 #include <functional>
 #include <memory>
 #include <thread>
-
-#include "xla/ffi/api/ffi.h"
 
 // Denormal numbers count as zero while this exists, as in XLA; the processor's state is restored afterwards.
 class FlushDenormals {
@@ -30,11 +28,12 @@ class FlushDenormals {
 #endif
 };
 
-class Crew {
+// Pool: as `xla::ffi::ThreadPool`, with `num_threads()` and `Schedule(function)`.
+template <class Pool> class Crew {
  public:
   typedef std::function<void(long phase, long item)> Work;
 
-  explicit Crew(xla::ffi::ThreadPool pool) : pool_(pool), size_(pool.num_threads() > 1 ? pool.num_threads() : 1) {}
+  explicit Crew(Pool pool) : pool_(pool), size_(pool.num_threads() > 1 ? pool.num_threads() : 1) {}
 
   long size() const { return size_; }
 
@@ -91,6 +90,6 @@ class Crew {
     }
   }
 
-  xla::ffi::ThreadPool pool_;
+  Pool pool_;
   const long size_;
 };

@@ -1,7 +1,7 @@
 // The two XLA calls, checked: a wrong shape or dtype is an error of the call, never a crash.
+#include <atomic>
 #include <cstdint>
-#include <exception>
-#include <initializer_list>
+#include <new>
 #include <string>
 #include <vector>
 

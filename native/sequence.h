@@ -4,6 +4,7 @@
 // L2 cache, or where there are too few examples, they share units instead and meet once a step. Runs, which have weights of their own, are
 // independent too.
 #pragma once
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -69,7 +70,8 @@ template <class Real> struct Results {
   OfRun<Real> hs, cs, gates, last_c;
 };
 
-template <class Real> void forward(const Kernels<Real>& kernels, Crew crew, const Arguments<Real>& arguments, const Results<Real>& to) {
+template <class Real, class Pool>
+void forward(const Kernels<Real>& kernels, Crew<Pool> crew, const Arguments<Real>& arguments, const Results<Real>& to) {
   const long runs = arguments.runs, batch = arguments.sizes.batch, hidden = arguments.sizes.hidden, steps = arguments.sizes.steps;
   const long width = padded(hidden), weights = (hidden + arguments.sizes.features) * kernels.gates * hidden;
   const long vectors = (hidden + kernels.lanes - 1) / kernels.lanes, panels = kernels.forward_panels(hidden);
@@ -125,9 +127,9 @@ template <class Real> struct Gradients {
 };
 
 // `results` are those of the forward pass; `input_x` and `input_features` say of which input the input kernel's gradient is made.
-template <class Real> void backward(const Kernels<Real>& kernels, Crew crew, const Arguments<Real>& arguments, OfRun<const Real> input_x,
-                                    long input_features, const Results<Real>& results, const Cotangents<Real>& given,
-                                    const Gradients<Real>& to) {
+template <class Real, class Pool>
+void backward(const Kernels<Real>& kernels, Crew<Pool> crew, const Arguments<Real>& arguments, OfRun<const Real> input_x,
+              long input_features, const Results<Real>& results, const Cotangents<Real>& given, const Gradients<Real>& to) {
   constexpr long EVERY = 256;  // examples x steps behind which the weights' gradients are brought up to date, while da is in the cache
   const long runs = arguments.runs, batch = arguments.sizes.batch, hidden = arguments.sizes.hidden, steps = arguments.sizes.steps;
   const long width = padded(hidden), columns = kernels.gates * hidden, weights = columns * hidden;
