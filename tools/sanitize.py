@@ -1,8 +1,8 @@
 """The native kernels under sanitizers: `python -m tools.sanitize`, which `make sanitize` runs. Linux with g++ alone.
 
-AddressSanitizer and UndefinedBehaviorSanitizer: the kernels are compiled into a copy of the package in a temporary folder, and
-their tests are run on it with the sanitizers' runtime loaded ahead of Python. Leaks are not looked for: Python and XLA keep memory
-until the process ends. ThreadSanitizer: a program of its own, with a pool whose locks it sees.
+AddressSanitizer and UndefinedBehaviorSanitizer: the kernels are compiled into a copy of the package in a temporary folder, whose
+tests are run with the sanitizers' runtime loaded ahead of Python. Leaks are not looked for: Python and XLA keep memory until the
+process ends. ThreadSanitizer: a program of its own, with a pool whose locks it sees.
 """
 
 import os
