@@ -1,6 +1,6 @@
 """The optional native kernels: compiled where a C++ compiler is found, left out with one line where none is.
 
-All else about the package is in setup.cfg. `MOMENTUM_RNN_JAX_NATIVE=0` leaves them out; `=1` makes a failure an error, for
+Everything else is in setup.cfg. `MOMENTUM_RNN_JAX_NATIVE=0` leaves them out; `=1` makes a failure an error, for
 building wheels. `python setup.py build_ext --inplace` compiles them again for a checkout.
 """
 
@@ -23,10 +23,10 @@ NAME = "momentum_rnn_jax.native.kernels"
 # No -ffast-math: it lets NaN vanish, and makes a library flush denormal numbers for the whole process when it is loaded.
 FLAGS = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fPIC", "-fvisibility=hidden"]
 FLAGS += ["-Wall", "-Wextra"]
-TARGETS = {"base": []}
+INSTRUCTION_SETS = {"base": []}
 if platform.machine() in ("x86_64", "AMD64"):
     v4 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
-    TARGETS = {"base": ["-march=x86-64"], "v3": ["-march=x86-64-v3"], "v4": v4}
+    INSTRUCTION_SETS = {"base": ["-march=x86-64"], "v3": ["-march=x86-64-v3"], "v4": v4}
 REALS = {"f32": "float", "f64": "double"}
 
 
@@ -60,7 +60,7 @@ def compile_library(output: Path) -> None:
     command = [*compiler(), *FLAGS, *extra, "-isystem", headers(), "-c"]
     with tempfile.TemporaryDirectory() as folder:
         jobs = [[*command, str(SOURCES / "handlers.cc"), "-o", f"{folder}/handlers.o"]]
-        for target, flags in TARGETS.items():
+        for target, flags in INSTRUCTION_SETS.items():
             for short, real in REALS.items():
                 name = f"kernels_{short}_{target}"
                 defines = [f"-DREAL={real}", f"-DKERNELS={name}"]
@@ -80,7 +80,7 @@ def _run(command: list[str]) -> None:
 
 
 class BuildKernels(build_ext):
-    """Compiles the one extension of this package, which is loaded by ctypes and knows nothing of Python's version."""
+    """Compiles the one extension of this package, which is loaded by ctypes and does not depend on the Python version."""
 
     def get_ext_filename(self, fullname: str) -> str:
         return os.path.join(*fullname.split(".")) + ".so"
@@ -106,7 +106,7 @@ class BuildKernels(build_ext):
 
 
 class Wheel(bdist_wheel):
-    """One wheel a platform, or one for all where the kernels were left out."""
+    """One wheel per platform, or one for all of them without the kernels."""
 
     def get_tag(self) -> tuple[str, str, str]:
         if not any(Path(self.bdist_dir).rglob("kernels.so")):

@@ -1,4 +1,4 @@
-"""Arguments are checked where they enter; every message names the argument, what was got and what is allowed, in one line.
+"""Arguments are checked where they enter; every message names the argument, what was passed and what is allowed, in one line.
 
 Shapes, dtypes and structure are known even while JAX traces, so they are always checked. Values are checked where they are
 concrete: a traced argument has no value yet. Messages give types and shapes, never the contents of arrays or modules.
@@ -73,6 +73,11 @@ def bound(name: str, value: Any) -> float:
     if not isinstance(checked, float) or math.isnan(checked):
         raise ValueError(f"{name} must be one number, or infinity, got {describe_values(value)}.")
     return checked
+
+
+def size(name: str, value: Any) -> int:
+    """An int from 1 to the largest that an axis may have."""
+    return integer(name, value, low=1, high=INT32_MAX)
 
 
 def integer(name: str, value: Any, *, low: int, high: int | None = None) -> int:

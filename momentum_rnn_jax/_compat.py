@@ -51,7 +51,7 @@ def matmul_precision() -> Any:
 
 
 def allow_export(targets: Sequence[str]) -> None:
-    """Let `jax.export` take programs with these foreign calls, whose names have a version and mean the same for ever.
+    """Let `jax.export` take programs with these foreign calls, whose names have a version and never change meaning.
 
     Without it a user must pass `disabled_checks` at every export. A public way to declare a target stable would replace it.
     """

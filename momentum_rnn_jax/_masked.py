@@ -1,4 +1,4 @@
-"""Padding and resets: which steps count, and where an example begins anew."""
+"""Padding and resets: which steps count, and where an example restarts."""
 
 from typing import Any, NamedTuple
 
@@ -8,7 +8,7 @@ from jax import Array
 
 
 class Masks(NamedTuple):
-    """`resets`: where an example begins anew before the step; `valid`: where the step counts. Each (time, batch…), or None."""
+    """`resets`: where an example restarts before the step; `valid`: where the step counts. Each (time, batch…), or None."""
 
     resets: Array | None = None
     valid: Array | None = None

@@ -65,7 +65,7 @@ class RecurrentCell(abc.ABC):
           TypeError, ValueError: an argument is of the wrong kind or not allowed.
         """
         input_key, core_key = jax.random.split(_checks.key(key))
-        in_features = _checks.integer("in_features", in_features, low=1, high=_checks.INT32_MAX)
+        in_features = _checks.size("in_features", in_features)
         _checks.elements("in_features", in_features, self.core.input_shapes(in_features))
         _checks.float_dtype("dtype", dtype)
         params = {"input": self.core.init_input(input_key, in_features, dtype), "core": self.core.init(core_key, dtype)}

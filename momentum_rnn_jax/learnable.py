@@ -210,7 +210,9 @@ def _kinds(cell: RecurrentCell, learnable: Learnable) -> dict[Path, Kind]:
         found = [path for path in leaves if path[0] != "core" and path[-1] in _BY_DEFAULT]
         if not found:
             drive = type(getattr(cell, "drive", cell)).__name__
-            raise ValueError(f"learnable must be None for {drive}, which has neither mu nor step_size.")
+            raise ValueError(
+                f"learnable must be None or names for {drive}, which has neither mu nor step_size{_instead('', leaves)}"
+            )
         return dict.fromkeys(found, learnable)
     if not isinstance(learnable, tuple | list | Mapping):
         raise ValueError(

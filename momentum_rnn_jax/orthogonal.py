@@ -174,7 +174,7 @@ def cayley(key: Array, size: int, dtype: Any = float) -> Array:
 
 def _block_diagonal(key: Array, size: int, dtype: Any, low: float, high: float, entry: Callable[[Array], Array]) -> Array:
     """`entry` of angles uniform in [low, high), just above the diagonal in each 2×2 block; an odd last row stays zero."""
-    size = _checks.integer("size", size, low=1, high=_checks.INT32_MAX)
+    size = _checks.size("size", size)
     _checks.elements("size", size, {"A": (size, size)})
     _checks.float_dtype("dtype", dtype)
     entries = entry(jax.random.uniform(_checks.key(key), (size // 2,), dtype, low, high))

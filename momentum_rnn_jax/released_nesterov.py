@@ -17,7 +17,7 @@ class ReleasedNesterovLSTM(RecurrentCell):
 
     `y_t = U h_{t-1} + b_h - s (W x_t + b_x)`, `(i, f, g, o) = y_t + (k-1)/(k+2) (y_t - y_{t-1})`, then the LSTM. The input
     enters with a minus sign, and `y` contains the hidden state, so nothing can be computed ahead of the recurrence: the cell
-    has `step` only, and `unroll` refuses its fast path. For the paper's equation use `nesterov_lstm`.
+    and `unroll` runs it step by step. For the paper's equation use `nesterov_lstm`.
 
     Args:
       core: an `LSTM`.

@@ -60,7 +60,7 @@ class Stack:
           TypeError, ValueError: an argument is of the wrong kind or not allowed.
         """
         keys = jax.random.split(_checks.key(key), len(self.cells))
-        sizes = self._in_features(_checks.integer("in_features", in_features, low=1, high=_checks.INT32_MAX))
+        sizes = self._in_features(_checks.size("in_features", in_features))
         return tuple(cell.init(k, size, dtype) for cell, k, size in zip(self.cells, keys, sizes, strict=True))
 
     def param_shapes(self, in_features: int | None) -> tuple[dict[str, dict[str, tuple[int | None, ...]]], ...]:

@@ -97,7 +97,7 @@ def unroll(
         "chunked": for a `Cell` with a `KernelCore`. The projection and the drive for many time steps at once, the core's product
         and update step by step, and a hand-written backward pass. Forward mode, second derivatives and `vmap` work as well.
         "associative": for a `Cell` with a `LinearCore`. The coefficients for all steps at once, then an associative scan.
-        "cudnn": NVIDIA's LSTM behind the drive, in float32, without lengths, resets and `shard_map`. Forward mode, second
+        "cudnn": NVIDIA's LSTM after the drive, in float32, without lengths, resets and `shard_map`. Forward mode, second
         derivatives and `vmap` run the chunks. It is one call to the library, which several devices cannot share.
         "native": the core's recurrence in one call of compiled kernels for the CPU, which `pip install` builds where it finds a
         C++ compiler; for `LSTM`, `GRU`, `Elman` and `Orthogonal` with their common activations, in float32 or float64. Projection
@@ -304,16 +304,16 @@ def _run(
     problem = Problem(cell, prepared, xs, state, start, noise, Masks(resets, valid))
     if execution.strategy == "stepwise":
         return scan.run(problem, execution.plan.return_states)
-    return _FAST[execution.strategy](execution.plan, problem)
+    return _STRATEGIES[execution.strategy](execution.plan, problem)
 
 
 # Outside of a user's jit, compiled once for a structure and shapes; not inlined, so that an eager gradient is compiled once too.
 _run_compiled = jax.jit(_run, static_argnums=0)
-_FAST = {"chunked": chunked.run, "associative": associative.run, "cudnn": cudnn.run, "native": native.run}
+_STRATEGIES = {"chunked": chunked.run, "associative": associative.run, "cudnn": cudnn.run, "native": native.run}
 
 
 def _spread_like(arrays: list[Array], state: Any) -> Any:
-    """A state that is spread over devices as the arrays, of the batch's shape, are; a scan under sharding demands it."""
+    """The state with the sharding of the arrays, of the batch's shape: `scan` requires carries and inputs to agree."""
 
     def spread(leaf: Array) -> Array:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):  # an optax state may hold one

@@ -1,9 +1,9 @@
 // What distinguishes the cells: the element-wise part of a step and its derivative, for one vector of units of one example.
 //
-// `a` are the recurrent pre-activations, `d` the driven input; an additive cell gets their sum in `a`. `gates` makes of them what the
-// rest needs; KEPT values of it are kept for the backward pass, or made again there. `output` makes h, and updates c in place.
-// `backward` gets dh and makes da and dd; `dc` is the gradient of c after the step and becomes that of c before it; what it returns is
-// the gradient of h before the step, besides the part that goes through the product.
+// `a` are the recurrent pre-activations, `d` the driven input; an additive cell receives their sum in `a`. `gates` computes the activated
+// gates from them; the first KEPT of its values are stored for the backward pass, or recomputed there. `output` computes h, and updates c
+// in place. `backward` receives dh and computes da and dd; `dc` is the gradient of c after the step on entry and of c before it on return;
+// it returns the gradient of h before the step, without the term through the product.
 #pragma once
 #include "job.h"
 #include "vector.h"

@@ -62,12 +62,12 @@ class Operands {
   Operands(ffi::RemainingArgs arguments, ffi::RemainingRets results) : arguments_(arguments), results_(results) {}
 
   // The next argument, of this shape.
-  template <class T> OfRun<const T> next(const char* name, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional = true) {
+  template <class T> RunView<const T> next(const char* name, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional = true) {
     auto buffer = arguments_.get<ffi::AnyBuffer>(argument_++);
     if (buffer.has_error()) return refuse<const T>(name, "is missing");
     return checked<const T>(name, *buffer, dtype, shape, optional, true);
   }
-  template <class T> OfRun<T> next_result(const char* name, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional = true) {
+  template <class T> RunView<T> next_result(const char* name, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional = true) {
     auto buffer = results_.get<ffi::AnyBuffer>(result_++);
     if (buffer.has_error()) return refuse<T>(name, "is missing");
     return checked<T>(name, **buffer, dtype, shape, optional, false);
@@ -90,12 +90,12 @@ class Operands {
   }
 
  private:
-  template <class T> OfRun<T> refuse(const char* name, const char* why) {
+  template <class T> RunView<T> refuse(const char* name, const char* why) {
     refuse(std::string(name) + " " + why);
     return {nullptr, 0};
   }
   template <class T>
-  OfRun<T> checked(const char* name, ffi::AnyBuffer buffer, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional,
+  RunView<T> checked(const char* name, ffi::AnyBuffer buffer, ffi::DataType dtype, const std::vector<int64_t>& shape, bool optional,
                    bool may_be_shared) {
     auto dims = buffer.dimensions();
     int64_t count = 1;
@@ -167,7 +167,7 @@ template <class Real> std::string run_forward(const Kernels<Real>& kernels, ffi:
   to.cs = operands.next_result<Real>("cs", real, {s.steps, s.batch, padded(s.hidden)});
   to.gates = operands.next_result<Real>("gates", real, {s.steps, s.batch, padded(s.hidden) / PAD, kernels.kept, PAD});
   if (!operands.error().empty()) return operands.error();
-  forward(kernels, Crew(pool), a, to);
+  forward(kernels, WorkPool(pool), a, to);
   return "";
 }
 
@@ -182,8 +182,8 @@ template <class Real> std::string run_backward(const Kernels<Real>& kernels, ffi
   auto hs = operands.next<Real>("hs", real, {s.steps, s.batch, s.hidden}, false);
   auto cs = operands.next<Real>("cs", real, {s.steps, s.batch, padded(s.hidden)}, !kernels.cell);
   auto gates = operands.next<Real>("gates", real, {s.steps, s.batch, padded(s.hidden) / PAD, kernels.kept, PAD});
-  Results<Real> results{{const_cast<Real*>(hs.at), hs.apart}, {const_cast<Real*>(cs.at), cs.apart},
-                        {const_cast<Real*>(gates.at), gates.apart}, {nullptr, 0}};
+  Results<Real> results{{const_cast<Real*>(hs.at), hs.stride}, {const_cast<Real*>(cs.at), cs.stride},
+                        {const_cast<Real*>(gates.at), gates.stride}, {nullptr, 0}};
   Cotangents<Real> given{};
   given.hs = operands.next<Real>("dhs", real, {s.steps, s.batch, s.hidden}, false);
   given.last_c = operands.next<Real>("dlast_c", real, state, !kernels.cell);
@@ -198,7 +198,7 @@ template <class Real> std::string run_backward(const Kernels<Real>& kernels, ffi
   to.start_c = operands.next_result<Real>("dstart_c", real, state, !(a.resets.at && kernels.cell));
   to.d = operands.next_result<Real>("dd", real, {s.steps, s.batch, G});
   if (!operands.error().empty()) return operands.error();
-  backward(kernels, Crew(pool), a, a.x, a.x.at ? s.features : 0, results, given, to);
+  backward(kernels, WorkPool(pool), a, a.x, a.x.at ? s.features : 0, results, given, to);
   return "";
 }
 

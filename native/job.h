@@ -28,7 +28,7 @@ template <class Real> struct Job {
   const Real* dhs;                 // (T, B, H), the gradient with respect to hs
   Real *da, *dd;                   // (steps kept, B, G*H), with respect to the recurrent product and to d; one array if additive
   long da_steps, dd_steps;         // how many steps of them are kept, at most T
-  Real *carry_h, *carry_c;         // (B, H) padded: what the gradient of a state gets besides the product's
+  Real *carry_h, *carry_c;         // (B, H) padded: what the gradient of a state gets without the term through the product
   Real *packed_transpose;          // the kernel's transpose in panels, see `pack_backward`
   Real *dfirst_h, *dfirst_c;       // (B, H)
   Real *dstart_h, *dstart_c;       // (B, H)
@@ -59,9 +59,9 @@ template <class Real> struct Kernels {
   // One step, or, where t is -1, the gradient of the first state. `dextra` (H padded) is added to.
   void (*backward)(const Job<Real>&, long t, long r0, long r1, long p0, long p1, Real* scratch, Real* dextra);
   // A panel's share of the weights' gradients over steps [t0, t1), added to `sums`.
-  void (*gradient)(const Job<Real>&, long panel, long t0, long t1, long r0, long r1, Real* sums, Real* scratch);
+  void (*weight_gradient)(const Job<Real>&, long panel, long t0, long t1, long r0, long r1, Real* sums, Real* scratch);
   // A panel of the gradients from `count` sums.
-  void (*gather)(const Job<Real>&, long panel, Real* const* sums, long count, Real* dkernel, Real* dinput, Real* dbias);
+  void (*reduce_weight_gradient)(const Job<Real>&, long panel, Real* const* sums, long count, Real* dkernel, Real* dinput, Real* dbias);
 };
 
-enum Cell : int { LSTM, GRU, TANH, SIGMOID, RELU, IDENTITY, MODRELU, CELLS };
+enum CellKind : int { LSTM, GRU, TANH, SIGMOID, RELU, IDENTITY, MODRELU, CELLS };

@@ -11,9 +11,9 @@ namespace {
 
 typedef Job<REAL> J;
 
-constexpr long AT_ONCE = 512;        // rows of a panel at once: COLUMNS vectors of them stay in the L2 cache
-constexpr long SUMMED = 128;         // examples x steps of which one product of the weights' gradients is made
-constexpr long FAR = 1 << 20;        // bytes of weights from which on the next panel is fetched ahead
+constexpr long K_BLOCK = 512;        // rows of a panel at once: COLUMNS vectors of them, at most 128 KiB, stay in the L2 cache
+constexpr long SUM_BLOCK = 128;      // rows, examples x steps, of one product of the weights' gradients: their da, 32 KiB, stays in the L1 cache
+constexpr long PREFETCH_BYTES = 1 << 20;        // bytes of weights from which on the next panel is fetched ahead
 
 long vectors(long hidden) { return (hidden + W - 1) / W; }
 
@@ -43,9 +43,9 @@ Rows rows_of_h(const J& j, long t, long r0, long r1) {
   return rows;
 }
 
-Rows rows_apart(const REAL* p, long apart, long count) {
+Rows rows_with_stride(const REAL* p, long stride, long count) {
   Rows rows{};
-  for (long i = 0; i < count; ++i) rows.at[i] = p + i * apart;
+  for (long i = 0; i < count; ++i) rows.at[i] = p + i * stride;
   return rows;
 }
 
@@ -65,7 +65,7 @@ template <class Cell> struct Pass {
   static long gradient_panels(long hidden) { return (G * hidden + COLUMNS * W - 1) / (COLUMNS * W); }
   static long forward_scratch(long) { return 2 * ROWS * COLUMNS * W; }
   static long backward_scratch(long rows) { return (rows + 2 * ROWS) * COLUMNS * W + COLUMNS * ROWS * MADE * W; }
-  static long gradient_scratch() { return 2 * SUMMED * COLUMNS * W; }
+  static long gradient_scratch() { return 2 * SUM_BLOCK * COLUMNS * W; }
   static long gradient_sums(long hidden, long features) { return gradient_panels(hidden) * (hidden + features + 1) * COLUMNS * W; }
 
   // ---- forward ----
@@ -102,7 +102,7 @@ template <class Cell> struct Pass {
       to = zd;
       for (long i = 0; i < M * N; ++i) store(zd + i * W, V{});
     }
-    product(M, N, ahead, to, rows_apart(j.x + (t * j.batch + r0) * F, F, M), F, panel + H * N * W);
+    product(M, N, ahead, to, rows_with_stride(j.x + (t * j.batch + r0) * F, F, M), F, panel + H * N * W);
   }
 
   // The gates of one example and one vector of units, from the products of its tile.
@@ -132,7 +132,7 @@ template <class Cell> struct Pass {
 
   static void forward(const J& j, long t, long r0, long r1, long p0, long p1, REAL* scratch) {
     const long H = j.hidden, Hp = padded(H), panels = forward_panels(H);
-    const bool far = (H + j.features) * G * H * long(sizeof(REAL)) > FAR;
+    const bool far = (H + j.features) * G * H * long(sizeof(REAL)) > PREFETCH_BYTES;
     REAL *za = scratch, *zd = scratch + ROWS * COLUMNS * W;
     for (long p = p0; p < p1; ++p) {
       const long v0 = first(p, panels, H), v1 = first(p + 1, panels, H), N = (v1 - v0) * G;
@@ -186,27 +186,27 @@ template <class Cell> struct Pass {
 
   static void backward(const J& j, long t, long r0, long r1, long p0, long p1, REAL* scratch, REAL* dextra) {
     const long H = j.hidden, K = G * H, panels = backward_panels(H);
-    const bool far = G * H * H * long(sizeof(REAL)) > FAR;
-    REAL* const again = scratch + (r1 - r0 + 2 * ROWS) * COLUMNS * W;
+    const bool far = G * H * H * long(sizeof(REAL)) > PREFETCH_BYTES;
+    REAL* const recomputed = scratch + (r1 - r0 + 2 * ROWS) * COLUMNS * W;
     for (long p = p0; p < p1; ++p) {
       const long v0 = first(p, panels, H), v1 = first(p + 1, panels, H), N = v1 - v0;
-      for (long k0 = 0; k0 < K; k0 += AT_ONCE) {
-        const long k1 = min_(K, k0 + AT_ONCE);
+      for (long k0 = 0; k0 < K; k0 += K_BLOCK) {
+        const long k1 = min_(K, k0 + K_BLOCK);
         tiles(r0, r1, [&](long a, long b, bool last) __attribute__((always_inline)) {
           REAL* z = scratch + (a - r0) * COLUMNS * W;
           if (!k0) {
             for (long i = 0; i < (b - a) * N; ++i) store(z + i * W, V{});
           }
           if (t + 1 < j.steps && any_valid(j, t + 1, a, b)) {
-            product(b - a, N, far && last, z, rows_apart(da_at(j, t + 1, a) + k0, K, b - a), k1 - k0,
+            product(b - a, N, far && last, z, rows_with_stride(da_at(j, t + 1, a) + k0, K, b - a), k1 - k0,
                     j.packed_transpose + (v0 * K + k0 * N) * W);
           }
           if (k1 < K) return;
-          if (KEPT && !j.gates && t >= 0 && any_valid(j, t, a, b)) gates_again(j, t, a, b, v0, v1, scratch, r1 - r0, again);
+          if (KEPT && !j.gates && t >= 0 && any_valid(j, t, a, b)) recompute_gates(j, t, a, b, v0, v1, scratch, r1 - r0, recomputed);
           for (long row = a; row < b; ++row) {
             for (long v = v0; v < v1; ++v) {
-              const REAL* made = again + ((v - v0) * ROWS + row - a) * MADE * W;
-              element(j, t, row, v, load(z + ((row - a) * N + v - v0) * W), made, dextra);
+              const REAL* made = recomputed + ((v - v0) * ROWS + row - a) * MADE * W;
+              backward_elementwise(j, t, row, v, load(z + ((row - a) * N + v - v0) * W), made, dextra);
             }
           }
         });
@@ -215,7 +215,7 @@ template <class Cell> struct Pass {
   }
 
   // The gates of a tile, computed again: (COLUMNS, ROWS, MADE, W).
-  static void gates_again(const J& j, long t, long r0, long r1, long v0, long v1, REAL* scratch, long rows, REAL* again) {
+  static void recompute_gates(const J& j, long t, long r0, long r1, long v0, long v1, REAL* scratch, long rows, REAL* recomputed) {
     REAL *za = scratch + rows * COLUMNS * W, *zd = za + ROWS * COLUMNS * W;
     for (long v = v0; v < v1; ++v) {
       pre_activations(j, t, r0, r1, v, v + 1, false, za, zd);
@@ -223,13 +223,13 @@ template <class Cell> struct Pass {
         const long z = (row - r0) * G * W;
         V kept[MADE];
         gates(j, t, row, v, za + z, zd + z, kept);
-        UNROLL for (int i = 0; i < MADE; ++i) store(again + (((v - v0) * ROWS + row - r0) * MADE + i) * W, kept[i]);
+        UNROLL for (int i = 0; i < MADE; ++i) store(recomputed + (((v - v0) * ROWS + row - r0) * MADE + i) * W, kept[i]);
       }
     }
   }
 
-  // One example and one vector of units; dh is what comes through the product of the step behind this one.
-  static ALWAYS void element(const J& j, long t, long row, long v, V dh, const REAL* made, REAL* dextra) {
+  // One example and one vector of units; dh is the gradient through the product of step t + 1.
+  static ALWAYS void backward_elementwise(const J& j, long t, long row, long v, V dh, const REAL* made, REAL* dextra) {
     const long H = j.hidden, Hp = padded(H), u = v * W, left = H - u, at = t * j.batch + row;
     REAL *carry_h = j.carry_h + row * Hp + u, *carry_c = Cell::CELL ? j.carry_c + row * Hp + u : nullptr;
     V dc = {};
@@ -256,8 +256,8 @@ template <class Cell> struct Pass {
       V kept[MADE], c_before = {}, h_before = {}, h = {}, d_extra = {};
       if (KEPT) {
         const REAL* from = j.gates ? kept_at(j, t, row, v) : made;
-        const long apart = j.gates ? PAD : W;
-        UNROLL for (int i = 0; i < KEPT; ++i) kept[i] = load(from + i * apart);
+        const long stride = j.gates ? PAD : W;
+        UNROLL for (int i = 0; i < KEPT; ++i) kept[i] = load(from + i * stride);
       } else {
         h = load(j.hs + at * H + u, left);
       }
@@ -283,11 +283,11 @@ template <class Cell> struct Pass {
 
   // ---- gradients of the weights: sums over steps and examples of [h_{t-1}, 1]^T da_t and x_t^T dd_t ----
 
-  static void gradient(const J& j, long panel, long t0, long t1, long r0, long r1, REAL* sums, REAL* scratch) {
+  static void weight_gradient(const J& j, long panel, long t0, long t1, long r0, long r1, REAL* sums, REAL* scratch) {
     const long H = j.hidden, F = j.input_features, columns = G * H, column = panel * COLUMNS * W;
     REAL *dkernel = sums + panel * (H + F + 1) * COLUMNS * W, *dinput = dkernel + H * COLUMNS * W, *dbias = dinput + F * COLUMNS * W;
-    REAL *da = scratch, *dd = Cell::ADDITIVE ? da : scratch + SUMMED * COLUMNS * W;
-    const REAL *h[SUMMED], *x[SUMMED];
+    REAL *da = scratch, *dd = Cell::ADDITIVE ? da : scratch + SUM_BLOCK * COLUMNS * W;
+    const REAL *h[SUM_BLOCK], *x[SUM_BLOCK];
     long count = 0;
     V total[COLUMNS] = {};
     auto flush = [&] {
@@ -309,13 +309,13 @@ template <class Cell> struct Pass {
           total[n] += v;
           if (!Cell::ADDITIVE) store(dd + (count * COLUMNS + n) * W, load(from_d + n * W, left));
         }
-        if (++count == SUMMED) flush();
+        if (++count == SUM_BLOCK) flush();
       }
     }
     if (count) flush();
   }
 
-  static void gather(const J& j, long panel, REAL* const* sums, long count, REAL* dkernel, REAL* dinput, REAL* dbias) {
+  static void reduce_weight_gradient(const J& j, long panel, REAL* const* sums, long count, REAL* dkernel, REAL* dinput, REAL* dbias) {
     const long H = j.hidden, F = j.input_features, columns = G * H;
     for (long m = 0; m <= H + F; ++m) {
       REAL* row = m < H ? dkernel + m * columns : m < H + F ? dinput + (m - H) * columns : dbias;
@@ -331,7 +331,7 @@ template <class Cell> struct Pass {
 
   static constexpr Kernels<REAL> table() {
     return {G, KEPT, Cell::CELL, Cell::ADDITIVE, Cell::EXTRA, W, forward_panels, backward_panels, gradient_panels, forward_scratch,
-            backward_scratch, gradient_scratch, gradient_sums, pack_forward, pack_backward, forward, backward, gradient, gather};
+            backward_scratch, gradient_scratch, gradient_sums, pack_forward, pack_backward, forward, backward, weight_gradient, reduce_weight_gradient};
   }
 };
 

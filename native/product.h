@@ -12,7 +12,7 @@ struct Rows {
   const REAL* at[ROWS];
 };
 
-// z (M, N, W) += rows (M, K) @ panel (K, N, W). AHEAD: memory behind the panel, the next one, is fetched meanwhile.
+// z (M, N, W) += rows (M, K) @ panel (K, N, W). AHEAD: prefetch the next panel, which follows in memory.
 template <int M, int N, bool AHEAD> void product(REAL* z, const Rows& rows, long K, const REAL* panel) {
   V sum[M][N];
   const REAL* a[M];

@@ -1,8 +1,8 @@
-// A whole sequence, forward and backward: how the work is shared among threads, and the memory it needs.
+// A whole sequence, forward and backward: how the work is divided among threads, and the memory it needs.
 //
-// Examples of a batch are independent, so threads share examples and never meet within a sequence. Where the weights outgrow the
-// L2 cache, or where there are too few examples, they share units instead and meet once a step. Runs, which have weights of their own, are
-// independent too.
+// Examples of a batch are independent: they are divided among threads, which need no synchronisation within a sequence. Where the weights
+// outgrow the L2 cache, or there are too few examples, units are divided, and threads synchronise after every step. Runs, each with
+// weights of its own, are independent too.
 #pragma once
 #include <algorithm>
 #include <cstdlib>
@@ -11,51 +11,54 @@
 #include <new>
 #include <vector>
 
-#include "crew.h"
+#include "work_pool.h"
 #include "job.h"
 
-template <class Real> class Memory {  // aligned to a vector; std::bad_alloc where there is none
+constexpr long PREFETCHED = 4096;  // numbers after the last panel, which prefetching may touch
+
+template <class Real> class AlignedBuffer {  // aligned to a vector; std::bad_alloc where there is none
  public:
-  explicit Memory(long count) : at_(static_cast<Real*>(std::aligned_alloc(64, (count * sizeof(Real) + 127) / 64 * 64))) {
+  explicit AlignedBuffer(long count) : at_(static_cast<Real*>(std::aligned_alloc(64, (count * sizeof(Real) + 127) / 64 * 64))) {
     if (!at_) throw std::bad_alloc();
   }
-  Memory(Memory&& other) noexcept : at_(other.at_) { other.at_ = nullptr; }
-  ~Memory() { std::free(at_); }
+  AlignedBuffer(AlignedBuffer&& other) noexcept : at_(other.at_) { other.at_ = nullptr; }
+  ~AlignedBuffer() { std::free(at_); }
   operator Real*() const { return at_; }
 
  private:
   Real* at_;
 };
 
-template <class Real> void copy_rows(Real* to, long to_apart, const Real* from, long from_apart, long count, long length) {
-  for (long i = 0; i < count; ++i) std::memcpy(to + i * to_apart, from + i * from_apart, length * sizeof(Real));
+template <class Real> void copy_rows(Real* to, long to_stride, const Real* from, long from_stride, long count, long length) {
+  for (long i = 0; i < count; ++i) std::memcpy(to + i * to_stride, from + i * from_stride, length * sizeof(Real));
 }
 
-struct Sharing {
-  long groups;  // of examples; zero where threads share units
-  long units;   // parts of the units, where these are shared
+struct Partition {
+  long groups;  // of examples; zero where units are divided
+  long units;   // parts of the units, a few for each thread so that a slow one can be helped
 
-  static Sharing of(long runs, long batch, long weights, long team, long bytes) {
-    constexpr long L2 = 1 << 21, WORTH_MEETING = 1 << 19;  // bytes of weights
+  static Partition of(long runs, long batch, long weights, long team, long bytes) {
+    constexpr long L2 = 1 << 21;                        // bytes; a core's L2 cache on the processors of today's servers
+    constexpr long MIN_BYTES_TO_SPLIT_UNITS = 1 << 19;  // a step on fewer weights takes less time than to synchronise
     if (team == 1 || runs >= team) return {1, 0};
     if (weights * bytes <= L2 && batch >= 2 * team) return {team, 0};
-    if (weights * bytes < WORTH_MEETING) return {batch < team ? batch : team, 0};
+    if (weights * bytes < MIN_BYTES_TO_SPLIT_UNITS) return {batch < team ? batch : team, 0};
     return {0, 4 * team};
   }
 };
 
 // Where run r begins in an array with or without a leading axis of runs.
-template <class Real> struct OfRun {
+template <class Real> struct RunView {
   Real* at;
-  long apart;  // zero where all runs share the array
-  Real* operator[](long run) const { return at ? at + run * apart : nullptr; }
+  long stride;  // zero where all runs share the array
+  Real* operator[](long run) const { return at ? at + run * stride : nullptr; }
 };
 
 template <class Real> struct Arguments {
   long runs;
   Job<Real> sizes;  // of which only the sizes are set
-  OfRun<const Real> x, d, input, kernel, bias, extra, first_h, first_c, start_h, start_c;
-  OfRun<const uint8_t> resets, valid;
+  RunView<const Real> x, d, input, kernel, bias, extra, first_h, first_c, start_h, start_c;
+  RunView<const uint8_t> resets, valid;
 
   Job<Real> job(long run) const {
     Job<Real> j = sizes;
@@ -67,21 +70,21 @@ template <class Real> struct Arguments {
 };
 
 template <class Real> struct Results {
-  OfRun<Real> hs, cs, gates, last_c;
+  RunView<Real> hs, cs, gates, last_c;
 };
 
 template <class Real, class Pool>
-void forward(const Kernels<Real>& kernels, Crew<Pool> crew, const Arguments<Real>& arguments, const Results<Real>& to) {
+void forward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Arguments<Real>& arguments, const Results<Real>& to) {
   const long runs = arguments.runs, batch = arguments.sizes.batch, hidden = arguments.sizes.hidden, steps = arguments.sizes.steps;
   const long width = padded(hidden), weights = (hidden + arguments.sizes.features) * kernels.gates * hidden;
   const long vectors = (hidden + kernels.lanes - 1) / kernels.lanes, panels = kernels.forward_panels(hidden);
   const long packed = vectors * kernels.lanes * kernels.gates * (hidden + arguments.sizes.features);
-  std::vector<Memory<Real>> memory;
+  std::vector<AlignedBuffer<Real>> memory;
   std::vector<Job<Real>> jobs;
   for (long run = 0; run < runs; ++run) {
     Job<Real> j = arguments.job(run);
     j.hs = to.hs[run], j.cs = to.cs[run], j.gates = to.gates[run];
-    memory.emplace_back(packed + 4096);  // what is fetched ahead of the last panel lies behind it
+    memory.emplace_back(packed + PREFETCHED);
     j.packed = memory.back();
     memory.emplace_back(vectors * kernels.lanes * kernels.gates);
     j.packed_bias = memory.back();
@@ -93,21 +96,21 @@ void forward(const Kernels<Real>& kernels, Crew<Pool> crew, const Arguments<Real
     }
     jobs.push_back(j);
   }
-  crew.run(1, runs * panels, [&](long, long item) { kernels.pack_forward(jobs[item / panels], item % panels); });
-  const Sharing sharing = Sharing::of(runs, batch, weights, crew.size(), sizeof(Real));
-  if (const long groups = sharing.groups) {
-    crew.run(1, runs * groups, [&](long, long item) {
+  workers.run(1, runs * panels, [&](long, long item) { kernels.pack_forward(jobs[item / panels], item % panels); });
+  const Partition partition = Partition::of(runs, batch, weights, workers.size(), sizeof(Real));
+  if (const long groups = partition.groups) {
+    workers.run(1, runs * groups, [&](long, long item) {
       const Job<Real>& j = jobs[item / groups];
       const long r0 = batch * (item % groups) / groups, r1 = batch * (item % groups + 1) / groups;
-      Memory<Real> scratch(kernels.forward_scratch(r1 - r0));
+      AlignedBuffer<Real> scratch(kernels.forward_scratch(r1 - r0));
       for (long t = 0; t < steps; ++t) kernels.forward(j, t, r0, r1, 0, panels, scratch);
     });
   } else {
-    const long items = std::min(panels, sharing.units);
+    const long items = std::min(panels, partition.units);
     for (const Job<Real>& j : jobs) {
-      std::vector<Memory<Real>> scratch;
+      std::vector<AlignedBuffer<Real>> scratch;
       for (long i = 0; i < items; ++i) scratch.emplace_back(kernels.forward_scratch(batch));
-      crew.run(steps, items, [&](long t, long i) {
+      workers.run(steps, items, [&](long t, long i) {
         kernels.forward(j, t, 0, batch, panels * i / items, panels * (i + 1) / items, scratch[i]);
       });
     }
@@ -118,30 +121,30 @@ void forward(const Kernels<Real>& kernels, Crew<Pool> crew, const Arguments<Real
 }
 
 template <class Real> struct Cotangents {
-  OfRun<const Real> hs, last_c;
+  RunView<const Real> hs, last_c;
 };
 
 template <class Real> struct Gradients {
-  OfRun<Real> input, kernel, bias, extra, first_h, first_c, start_h, start_c;
-  OfRun<Real> d;  // of every step, or null
+  RunView<Real> input, kernel, bias, extra, first_h, first_c, start_h, start_c;
+  RunView<Real> d;  // of every step, or null
 };
 
-// `results` are those of the forward pass; `input_x` and `input_features` say of which input the input kernel's gradient is made.
+// `results` are those of the forward pass; `input_x`, with `input_features`, is the input from which dinput is computed.
 template <class Real, class Pool>
-void backward(const Kernels<Real>& kernels, Crew<Pool> crew, const Arguments<Real>& arguments, OfRun<const Real> input_x,
+void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Arguments<Real>& arguments, RunView<const Real> input_x,
               long input_features, const Results<Real>& results, const Cotangents<Real>& given, const Gradients<Real>& to) {
-  constexpr long EVERY = 256;  // examples x steps behind which the weights' gradients are brought up to date, while da is in the cache
+  constexpr long UPDATE_ROWS = 256;  // examples x steps after which they are added to the weights' gradients, while da is in the cache
   const long runs = arguments.runs, batch = arguments.sizes.batch, hidden = arguments.sizes.hidden, steps = arguments.sizes.steps;
   const long width = padded(hidden), columns = kernels.gates * hidden, weights = columns * hidden;
   const long vectors = (hidden + kernels.lanes - 1) / kernels.lanes;
   const long panels = kernels.backward_panels(hidden), forward_panels = kernels.forward_panels(hidden);
   const long gradient_panels = kernels.gradient_panels(hidden);
-  const Sharing sharing = Sharing::of(runs, batch, weights, crew.size(), sizeof(Real));
-  const long groups = sharing.groups, parts = std::max(1L, groups);
-  const long every = std::max(1L, EVERY * parts / std::max(1L, batch));
+  const Partition partition = Partition::of(runs, batch, weights, workers.size(), sizeof(Real));
+  const long groups = partition.groups, parts = std::max(1L, groups);
+  const long every = std::max(1L, UPDATE_ROWS * parts / std::max(1L, batch));
   const long ring = groups ? std::min(steps, every + 1) : steps;
-  const bool again = kernels.kept && !results.gates.at;
-  std::vector<Memory<Real>> memory;
+  const bool recomputed = kernels.kept && !results.gates.at;
+  std::vector<AlignedBuffer<Real>> memory;
   auto zeros = [&](long count) {
     memory.emplace_back(count);
     std::memset(memory.back(), 0, count * sizeof(Real));
@@ -168,10 +171,10 @@ void backward(const Kernels<Real>& kernels, Crew<Pool> crew, const Arguments<Rea
       memory.emplace_back(ring * batch * columns);
       j.dd = memory.back();
     }
-    memory.emplace_back(vectors * kernels.lanes * columns + 4096);
+    memory.emplace_back(vectors * kernels.lanes * columns + PREFETCHED);
     j.packed_transpose = memory.back();
-    if (again) {
-      memory.emplace_back(vectors * kernels.lanes * kernels.gates * (hidden + j.features) + 4096);
+    if (recomputed) {
+      memory.emplace_back(vectors * kernels.lanes * kernels.gates * (hidden + j.features) + PREFETCHED);
       j.packed = memory.back();
       memory.emplace_back(vectors * kernels.lanes * kernels.gates);
       j.packed_bias = memory.back();
@@ -188,43 +191,43 @@ void backward(const Kernels<Real>& kernels, Crew<Pool> crew, const Arguments<Rea
     }
     jobs.push_back(j);
   }
-  crew.run(1, runs * panels, [&](long, long item) { kernels.pack_backward(jobs[item / panels], item % panels); });
-  if (again) {
-    crew.run(1, runs * forward_panels,
+  workers.run(1, runs * panels, [&](long, long item) { kernels.pack_backward(jobs[item / panels], item % panels); });
+  if (recomputed) {
+    workers.run(1, runs * forward_panels,
              [&](long, long item) { kernels.pack_forward(jobs[item / forward_panels], item % forward_panels); });
   }
   if (groups) {
-    crew.run(1, runs * groups, [&](long, long item) {
+    workers.run(1, runs * groups, [&](long, long item) {
       const long run = item / groups, group = item % groups;
       const Job<Real>& j = jobs[run];
       const long r0 = batch * group / groups, r1 = batch * (group + 1) / groups;
-      Memory<Real> scratch(std::max(kernels.backward_scratch(r1 - r0), kernels.gradient_scratch()));
+      AlignedBuffer<Real> scratch(std::max(kernels.backward_scratch(r1 - r0), kernels.gradient_scratch()));
       for (long t = steps - 1, end = steps; t >= -1; --t) {
         kernels.backward(j, t, r0, r1, 0, panels, scratch, extras[run][group]);
         if (t >= 0 && (end - t == every || t == 0)) {
-          for (long p = 0; p < gradient_panels; ++p) kernels.gradient(j, p, t, end, r0, r1, sums[run][group], scratch);
+          for (long p = 0; p < gradient_panels; ++p) kernels.weight_gradient(j, p, t, end, r0, r1, sums[run][group], scratch);
           end = t;
         }
       }
     });
   } else {
-    const long items = std::min(panels, sharing.units);
+    const long items = std::min(panels, partition.units);
     for (long run = 0; run < runs; ++run) {
       const Job<Real>& j = jobs[run];
-      std::vector<Memory<Real>> scratch;
+      std::vector<AlignedBuffer<Real>> scratch;
       for (long i = 0; i < items; ++i) scratch.emplace_back(kernels.backward_scratch(batch));
-      crew.run(steps + 1, items, [&](long phase, long i) {
+      workers.run(steps + 1, items, [&](long phase, long i) {
         kernels.backward(j, steps - 1 - phase, 0, batch, panels * i / items, panels * (i + 1) / items, scratch[i], extras[run][0]);
       });
-      crew.run(1, gradient_panels, [&](long, long p) {
-        Memory<Real> scratch(kernels.gradient_scratch());
-        kernels.gradient(j, p, 0, steps, 0, batch, sums[run][0], scratch);
+      workers.run(1, gradient_panels, [&](long, long p) {
+        AlignedBuffer<Real> scratch(kernels.gradient_scratch());
+        kernels.weight_gradient(j, p, 0, steps, 0, batch, sums[run][0], scratch);
       });
     }
   }
-  crew.run(1, runs * gradient_panels, [&](long, long item) {
+  workers.run(1, runs * gradient_panels, [&](long, long item) {
     const long run = item / gradient_panels;
-    kernels.gather(jobs[run], item % gradient_panels, sums[run].data(), parts, to.kernel[run], to.input[run], to.bias[run]);
+    kernels.reduce_weight_gradient(jobs[run], item % gradient_panels, sums[run].data(), parts, to.kernel[run], to.input[run], to.bias[run]);
   });
   if (kernels.extra) {
     for (long run = 0; run < runs; ++run) {

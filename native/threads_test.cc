@@ -71,7 +71,7 @@ Array random_array(std::mt19937& random, long count) {
   return values;
 }
 
-template <class Array, class Real> OfRun<Real> of(Array& array, long runs) { return {array.data(), static_cast<long>(array.size()) / runs}; }
+template <class Array, class Real> RunView<Real> of(Array& array, long runs) { return {array.data(), static_cast<long>(array.size()) / runs}; }
 
 // The gradients of the kernel and of the first state, and hs, one after the other.
 Array both_passes(const Kernels<float>& kernels, Pool pool, long runs, long T, long B, long F, long H) {
@@ -93,14 +93,14 @@ Array both_passes(const Kernels<float>& kernels, Pool pool, long runs, long T, l
   Array hs(runs * T * B * H), cs(runs * T * B * Hp), gates(runs * T * B * Hp * kernels.kept + 1), last(runs * B * H);
   Results<float> results{of<Array, float>(hs, runs), of<Array, float>(cs, runs), of<Array, float>(gates, runs), of<Array, float>(last, runs)};
   if (!kernels.kept) results.gates = {nullptr, 0};
-  forward(kernels, Crew<Pool>(pool), a, results);
+  forward(kernels, WorkPool<Pool>(pool), a, results);
   Array dkernel(runs * H * G), dinput(runs * F * G), dbias(runs * G), dextra(runs * H), dh(runs * B * H), dc0(runs * B * H);
   Array dstart_h(runs * B * H), dstart_c(runs * B * H);
   Gradients<float> to{of<Array, float>(dinput, runs), of<Array, float>(dkernel, runs), of<Array, float>(dbias, runs),
                       of<Array, float>(dextra, runs), of<Array, float>(dh, runs), of<Array, float>(dc0, runs),
                       of<Array, float>(dstart_h, runs), of<Array, float>(dstart_c, runs), {nullptr, 0}};
   Cotangents<float> given{of<const Array, const float>(dhs, runs), of<const Array, const float>(dc, runs)};
-  backward(kernels, Crew<Pool>(pool), a, a.x, F, results, given, to);
+  backward(kernels, WorkPool<Pool>(pool), a, a.x, F, results, given, to);
   for (const Array* one : {&dh, &dkernel, &dinput}) hs.insert(hs.end(), one->begin(), one->end());
   return hs;
 }

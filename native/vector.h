@@ -33,7 +33,7 @@ ALWAYS V splat(REAL s) { return s - V{}; }
 ALWAYS V load(const REAL* p) { return *reinterpret_cast<const Unaligned*>(p); }
 ALWAYS void store(REAL* p, V v) { *reinterpret_cast<Unaligned*>(p) = v; }
 
-// The first n lanes, zeros behind them; n may be more than there are lanes.
+// The first n lanes, the others zero; n may be more than there are lanes.
 __attribute__((noinline)) void copy_some(REAL* to, const REAL* from, long n) {
   for (long i = 0; i < n; ++i) to[i] = from[i];
 }
@@ -51,7 +51,6 @@ ALWAYS void store(REAL* p, V x, long n) {
 }
 
 ALWAYS long min_(long a, long b) { return a < b ? a : b; }
-ALWAYS long max_(long a, long b) { return a > b ? a : b; }
 
 // NaN passes, because no comparison with it is true.
 ALWAYS V clamp(V x, REAL bound) {
@@ -80,7 +79,7 @@ template <> ALWAYS V tanh_of(V x, float) {
 // double: tanh x = m / (m + 2) with m = e^(2x) - 1 = 2^n (e^r - 1) + (2^n - 1), where 2x = n log 2 + r and |r| <= log(2) / 2.
 template <> ALWAYS V tanh_of(V x, double) {
   typedef int64_t I __attribute__((vector_size(BYTES)));
-  constexpr REAL round = 6755399441055744.0;  // 1.5 * 2^52: behind it there is room for integers alone
+  constexpr REAL round = 6755399441055744.0;  // 1.5 * 2^52: around it, doubles are integers
   x = clamp(x, 20) * REAL(2);
   V shifted = x * REAL(1.4426950408889634) + round;
   V n = shifted - round;

@@ -29,7 +29,7 @@ COMMON_CORES = {
     "orthogonal": mr.Orthogonal(HIDDEN, mapping="cayley"),  # its maps have tests of their own; this one compiles quickly
 }
 CORES = COMMON_CORES | NEW_CORES
-# Every common core behind every drive; each other core behind one, and each drive in front of one of them.
+# Every common core after every drive; each other core after one, and each drive before one of them.
 CELLS = {f"{drive}-{core}": mr.Cell(CORES[core], DRIVES[drive]) for drive in DRIVES for core in COMMON_CORES}
 CELLS |= {f"{drive}-{core}": mr.Cell(CORES[core], DRIVES[drive]) for drive, core in zip(itertools.cycle(DRIVES), NEW_CORES)}
 CELLS |= {"released_nesterov": mr.ReleasedNesterovLSTM(mr.LSTM(HIDDEN), step_size=0.7, restart=3)}

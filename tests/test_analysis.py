@@ -26,7 +26,7 @@ from tests.flax_cells import standard_promotion
 from tests.new_cores import NEW_CORES
 from tests.registry import CELLS, COMMON_CORES, FEATURES, HIDDEN, problem, split_floats
 
-# Every drive before one core, every common core behind one drive, and the cell that is neither.
+# Every drive before one core, every common core after one drive, and the cell that is neither.
 MOMENTUM = [f"momentum-{core}" for core in COMMON_CORES]
 NAMES = [name for name in CELLS if name.endswith("-lstm") or name in MOMENTUM or "-" not in name]
 every_cell = pytest.mark.parametrize("name", NAMES)

@@ -249,7 +249,7 @@ def test_explain_says_what_is_done(without_native, monkeypatch):
     assert says(mr.momentum_lstm(128)).startswith(
         "chunked: 49 x 16 steps; the drive filters the input features (1), in front of the projection, merged with every"
     )
-    assert "the drive acts on the gates, behind the projection; the backward pass stores the states of every step and" in says(
+    assert "the drive acts on the gates, after the projection; the backward pass stores the states of every step and" in says(
         mr.adam_lstm(128)
     )
     assert "stores the states and pre-activations of every step" in says(mr.lstm(128), time=10)

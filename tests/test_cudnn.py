@@ -120,7 +120,7 @@ def test_auto_takes_it_where_it_can(imitated):
     cell, params, xs = small("momentum-lstm")
     explained = {method: mr.explain(cell, params, xs, method=method) for method in ("auto", "cudnn", "chunked")}
     assert explained["auto"] == explained["cudnn"]
-    assert explained["cudnn"].startswith("cudnn: NVIDIA's LSTM behind the projection and the drive; the drive filters the input")
+    assert explained["cudnn"].startswith("cudnn: NVIDIA's LSTM after the projection and the drive; the drive filters the input")
     assert mr.explain(cell, params, xs, seq_lengths=jnp.array([2, 3, 1])).startswith("chunked: ")
     assert explained["chunked"].startswith("chunked: ")
     assert calls(lambda: mr.unroll(cell, params, xs)) == (True, False)

@@ -55,7 +55,7 @@ def outline(tree):
 
 
 def masked(function):
-    """A layer of Flax's, over one batch axis, without what it leaves in the outputs behind the end of a sequence."""
+    """A layer of Flax's, over one batch axis, without what it leaves in the outputs after the end of a sequence."""
 
     def run(params, xs, *, seq_lengths=None, time_major=False, **call):
         carry, ys = function(params, xs, seq_lengths=seq_lengths, time_major=time_major, **call)

@@ -31,7 +31,9 @@ LAYERS = [
     {"execution"},  # nothing is in its `__init__`, which counts as imported with every module of the folder
     {"named", "released_nesterov", "stack", "execution.cudnn_support", "execution.native_support", "execution.scan"},
     {"execution.resolve"},
-    {"execution.front", "execution.native_call"},
+    {"execution.front", "execution.native_operands"},
+    {"execution.native_reference", "execution.native_vmap"},
+    {"execution.native_call"},
     {"execution.associative", "execution.steps"},
     {"execution.derivatives"},
     {"execution.chunked"},

@@ -17,7 +17,8 @@ from jax.sharding import AxisType, PartitionSpec
 
 import momentum_rnn_jax as mr
 from momentum_rnn_jax import native
-from momentum_rnn_jax.execution import native_call as strategy
+from momentum_rnn_jax.execution import native_call
+from momentum_rnn_jax.execution.native_operands import GRADIENTS, Spec
 from tests import native_reference
 from tests.registry import assert_close, split_floats
 
@@ -71,22 +72,22 @@ def random_call(random, kind, dtype, sizes, *, projected, masked, keep):
         "start_c": normal(*state) if masked and has_cell else None,
     }
     present = tuple(name for name, value in operands.items() if value is not None)
-    spec = strategy.Spec(CORES[kind](H), present, keep, keep, False)
+    spec = Spec(CORES[kind](H), present, keep, keep, False)
     return operands, spec, normal(T, B, H), normal(*state) if has_cell else None
 
 
-def native_call(operands, spec, dhs, dlast_c):
+def run(operands, spec, dhs, dlast_c):
     """The outputs and the gradients, by name, of one run."""
 
     @jax.jit
     def both(arrays, cotangents):
-        outputs = strategy._forward.bind(*arrays, spec=spec)
-        return outputs, strategy._backward.bind(*arrays, outputs[0], *outputs[2:], *cotangents, spec=spec, wants_d=True)
+        outputs = native_call._forward.bind(*arrays, spec=spec)
+        return outputs, native_call._backward.bind(*arrays, outputs[0], *outputs[2:], *cotangents, spec=spec, wants_d=True)
 
     arrays = [operands[name][None] for name in spec.present]
     cotangents = [dhs[None]] if dlast_c is None else [dhs[None], dlast_c[None]]
     outputs, gradients = both(arrays, cotangents)
-    named = dict(zip(strategy.GRADIENTS, gradients, strict=True))
+    named = dict(zip(GRADIENTS, gradients, strict=True))
     return [one[0] for one in outputs[:2] if one.size], {name: one[0] for name, one in named.items() if one.size}
 
 
@@ -97,7 +98,7 @@ def check_one(seed, dtype, largest):
     T = min(T, 40)  # what matters of time is that there is a first, a middle and a last step, and more than one block of sums
     how = {"projected": random.random() < 0.3, "masked": random.random() < 0.5, "keep": random.choice(["states", "gates"])}
     operands, spec, dhs, dlast_c = random_call(random, kind, dtype, (T, B, F, H), **how)
-    outputs, gradients = native_call(operands, spec, dhs, dlast_c)
+    outputs, gradients = run(operands, spec, dhs, dlast_c)
     wide = {
         name: value.astype(np.float64) if value is not None and value.dtype != bool else value for name, value in operands.items()
     }
@@ -140,7 +141,7 @@ def test_weights_beyond_the_cache(kind, hidden, batch):
     operands, spec, dhs, dlast_c = random_call(
         random, kind, "float32", (5, batch, 3, hidden), projected=False, masked=True, keep="states"
     )
-    outputs, gradients = native_call(operands, spec, dhs, dlast_c)
+    outputs, gradients = run(operands, spec, dhs, dlast_c)
     expected, expected_gradients = native_reference.run(kind, operands, dhs, dlast_c)
     assert_near(outputs[0], expected[0], 2e-5, "hs")
     for name, gradient in gradients.items():
@@ -310,9 +311,11 @@ def test_the_reference_computes_what_the_kernels_do(float64, monkeypatch):
     masks = {"resets": jnp.zeros((6, 3), bool).at[2, 1].set(True)}
     gradient = jax.value_and_grad(lambda params, xs: loss(cell, params, xs, method="native", **masks), argnums=(0, 1))
     expected = jax.jit(gradient)(params, xs)
-    monkeypatch.setattr(strategy._forward, "bind", lambda *arrays, spec: strategy._forward_in_jax(*arrays, spec=spec))
+    monkeypatch.setattr(native_call._forward, "bind", lambda *arrays, spec: native_call._forward_in_jax(*arrays, spec=spec))
     monkeypatch.setattr(
-        strategy._backward, "bind", lambda *arrays, spec, wants_d: strategy._backward_in_jax(*arrays, spec=spec, wants_d=wants_d)
+        native_call._backward,
+        "bind",
+        lambda *arrays, spec, wants_d: native_call._backward_in_jax(*arrays, spec=spec, wants_d=wants_d),
     )
     assert_close(jax.jit(lambda *args: gradient(*args))(params, xs), expected, 1e-11)
 
@@ -327,7 +330,7 @@ def test_not_a_number_and_infinity_pass_through():
         assert_close(jnp.nan_to_num(found), jnp.nan_to_num(expected), 1e-5)
 
 
-def test_denormal_numbers_are_left_alone_behind_a_call():
+def test_denormal_numbers_are_left_alone_after_a_call():
     cell, params, xs = problem("tanh", dtype=jnp.float32)
     mr.unroll(cell, params, xs, method="native")[1].block_until_ready()
     assert np.float32(1e-40) * np.float32(0.5) > 0
@@ -387,7 +390,7 @@ def test_the_handler_checks_what_it_gets(change, message):
 @pytest.mark.parametrize(
     ("cell", "options", "reason"),
     [
-        (mr.Cell(mr.LSTM(4, peepholes=True)), {}, "neither projection nor peepholes"),
+        (mr.Cell(mr.LSTM(4, peepholes=True)), {}, "support LSTM, GRU, Elman and Orthogonal"),
         (mr.Cell(mr.Leaky(4)), {}, "its core is Leaky"),
         (mr.lstm(4), {"return_states": True}, "do not return the cell states of every step"),
         (mr.lstm(4), {"dtype": jnp.bfloat16}, "computes in bfloat16"),

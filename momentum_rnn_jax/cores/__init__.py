@@ -3,7 +3,6 @@
 from momentum_rnn_jax.cores.base import (
     Core,
     HiddenState,
-    HiddenStateCore,
     KernelCore,
     LinearCore,
     Params,
@@ -26,7 +25,6 @@ __all__ = [
     "Core",
     "Elman",
     "HiddenState",
-    "HiddenStateCore",
     "KernelCore",
     "LSTMState",
     "LayerNorm",

@@ -13,6 +13,7 @@ How a core recurs is declared by the class it extends, and decides how `unroll` 
 """
 
 import abc
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -31,8 +32,9 @@ Recurrence = Literal["general", "kernel", "linear"]
 class Core(abc.ABC):
     """What every core does.
 
-    A subclass, a `pytree_dataclass`, has `num_gates`, `hidden_features`, and defines `param_shapes`, `init`, `initial_state` and
-    `step`. Every one of its methods acts on each example of a batch by itself.
+    A subclass, a `pytree_dataclass`, has `num_gates`, `hidden_features`, and defines `param_shapes`, `init`, `step` and, unless
+    its state is `HiddenState(h)` and starts at zero, `initial_state`. Each of its methods acts on every example of a batch by
+    itself.
     """
 
     recurrence: ClassVar[Recurrence] = "general"
@@ -42,7 +44,13 @@ class Core(abc.ABC):
     hidden_features: int
 
     def __post_init__(self) -> None:
-        set_fields(self, lambda name, value: _checks.integer(name, value, low=1, high=_checks.INT32_MAX), "hidden_features")
+        name = type(self).__name__
+        if not isinstance(getattr(type(self), "num_gates", None), int | property):
+            raise TypeError(f"num_gates must be defined by {name}, an int.")
+        own: Any = self
+        if any(field.name == "hidden_features" and not field.metadata.get("static") for field in dataclasses.fields(own)):
+            raise TypeError(f"hidden_features of {name} must be declared with static(), as sizes are structure.")
+        set_fields(self, _checks.size, "hidden_features")
         check_hyperparameters(self)
 
     @property
@@ -86,19 +94,19 @@ class Core(abc.ABC):
         """
         return None
 
-    @abc.abstractmethod
     def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> Any:
-        """The state before the first step: a named tuple of arrays, each of shape (*batch_shape, …)."""
+        """The state before the first step: a named tuple of arrays, each of shape (*batch_shape, …); here, h of zeros."""
+        return HiddenState(jnp.zeros((*batch_shape, self.hidden_features), dtype))
 
     def units_of(self, *path: str) -> int | None:
-        """How many units a hyper-parameter has a number for, when it has one for each: H unless the core says otherwise.
+        """The length of a per-unit hyper-parameter: H unless the core says otherwise.
 
         `path` is where it is in the core, `("tau",)`. None where units cannot have a number each.
         """
         return self.hidden_features
 
     def start_of(self, state: Any) -> Any:
-        """What of a state its start is made of: a pytree, whose arrays are what `trainable_initial_state` trains.
+        """The trainable part of an initial state: a pytree, whose arrays `trainable_initial_state` trains.
 
         The state itself, unless entries of it follow from others at the start; `state_from` is then defined too.
         """
@@ -196,9 +204,6 @@ class LinearCore(Core):
 
     recurrence: ClassVar[Recurrence] = "linear"
 
-    def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> "HiddenState":
-        return HiddenState(jnp.zeros((*batch_shape, self.hidden_features), dtype))
-
     def step(self, prepared: Params, state: Any, d: Array, noise: Any = None) -> tuple[Any, Array]:
         a, b = self.coefficients(prepared, d)
         h = a * state.h + b
@@ -216,13 +221,6 @@ class HiddenState(NamedTuple):
     h: Array
 
 
-class HiddenStateCore(KernelCore):
-    """A core whose whole state is its hidden vector."""
-
-    def initial_state(self, prepared: Params, batch_shape: tuple[int, ...], dtype: Any) -> HiddenState:
-        return HiddenState(jnp.zeros((*batch_shape, self.hidden_features), dtype))
-
-
 def affine(params: Mapping[str, Array], x: Array) -> Array:
     """`x @ kernel + bias`, (..., in) -> (..., out); no bias where there is none."""
     y = x @ params["kernel"]
@@ -233,7 +231,7 @@ def affine(params: Mapping[str, Array], x: Array) -> Array:
 def check_init(key: Any, dtype: Any, in_features: Any = 1) -> None:
     """Refuse what a core's `init`, or with `in_features` its `init_input`, cannot take."""
     _checks.key(key)
-    _checks.integer("in_features", in_features, low=1, high=_checks.INT32_MAX)
+    _checks.size("in_features", in_features)
     _checks.float_dtype("dtype", dtype)
 
 

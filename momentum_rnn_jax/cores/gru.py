@@ -7,14 +7,14 @@ from jax import Array
 
 from momentum_rnn_jax import _checks, activations
 from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, static
-from momentum_rnn_jax.cores.base import HiddenState, HiddenStateCore, Params, check_init, orthogonal_gates
+from momentum_rnn_jax.cores.base import HiddenState, KernelCore, Params, check_init, orthogonal_gates
 
 
 @pytree_dataclass
-class GRU(HiddenStateCore):
+class GRU(KernelCore):
     """Gated recurrent unit: `h_t = (1 - σ(z)) n + σ(z) h_{t-1}`, `n = tanh(d_n + σ(r) a_n)`.
 
-    Here `a = U h_{t-1} + b`, `r = a_r + d_r` and `z = a_z + d_z`: the reset gate acts behind the recurrent product, as in
+    Here `a = U h_{t-1} + b`, `r = a_r + d_r` and `z = a_z + d_z`: the reset gate is applied after the recurrent product, as in
     cuDNN, PyTorch and Flax.
 
     Args:

@@ -13,7 +13,7 @@ from momentum_rnn_jax.cores.base import KernelCore, Params, check_init, orthogon
 
 @state_type
 class LSTMState(NamedTuple):
-    """`c`: cell state c_t, (..., H); `h`: hidden state h_t, (..., H), or (..., P) behind a projection."""
+    """`c`: cell state c_t, (..., H); `h`: hidden state h_t, (..., H), or (..., P) with a projection."""
 
     c: Array
     h: Array
@@ -69,9 +69,7 @@ class LSTM(KernelCore):
         set_fields(self, _checks.scalar, "forget_bias")
         _checks.choice("init_scheme", self.init_scheme, ("default", "released"))
         if self.projection_features is not None:
-            set_fields(
-                self, lambda name, value: _checks.integer(name, value, low=1, high=_checks.INT32_MAX), "projection_features"
-            )
+            set_fields(self, _checks.size, "projection_features")
             if self.init_scheme == "released":
                 raise ValueError(
                     f"projection_features must be None where init_scheme is 'released', got {self.projection_features}."

@@ -43,7 +43,7 @@ def layer_norm(x: Array, gain: Array, shift: Array, eps: Any, groups: int = 1) -
 class Normalization(Wrapper):
     """A core whose `a_t = h_{t-1} @ kernel` and `d_t` are normalised, each with a gain and a shift: what its kinds share.
 
-    The core then gets `a'_t` and `d'_t`, added or apart, as it takes them. Its bias becomes the shift of a. A subclass, a
+    The core receives `a'_t` and `d'_t`, added or apart, as it takes them. Its bias becomes the shift of a. A subclass, a
     `pytree_dataclass` with the field `core`, defines `normalize`, of one step; one whose statistics are over several steps also
     has an `initial_state` and an `update` of its own, for what it keeps of earlier steps.
 

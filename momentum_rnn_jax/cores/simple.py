@@ -8,10 +8,10 @@ from jax import Array
 
 from momentum_rnn_jax import _checks, activations, orthogonal
 from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, static
-from momentum_rnn_jax.cores.base import HiddenState, HiddenStateCore, Params, check_init, orthogonal_gates
+from momentum_rnn_jax.cores.base import HiddenState, KernelCore, Params, check_init, orthogonal_gates
 
 
-class SimpleCore(HiddenStateCore):
+class SimpleCore(KernelCore):
     """A core of one gate: `h_t = σ(h_{t-1} @ kernel + bias + d_t)`, with the bias left out where there is none."""
 
     num_gates: ClassVar[int] = 1

@@ -152,7 +152,7 @@ class Nesterov(LinearDrive):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.restart is not None:
-            set_fields(self, lambda name, value: _checks.integer(name, value, low=1, high=_checks.INT32_MAX), "restart")
+            set_fields(self, _checks.size, "restart")
 
     def start(self, u: Array) -> NesterovState:
         return NesterovState(jnp.zeros_like(u), jnp.zeros_like(u[..., 0], dtype=jnp.int32))

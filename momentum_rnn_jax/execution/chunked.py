@@ -30,7 +30,7 @@ Its transpose, a bar on a symbol, for t = T … 1, is back-propagation through t
     [(r̄, ū) = ∂driveᵀ · (r̄, d̄)]
     [W̄ = Σ_t x_tᵀ ū_t ,  x̄_t = ū_t Wᵀ ,  v̄_0 = Σ_t p_t ū_t ,  p̄_t = v_0 · ū_t]
 
-In an additive core a_t and d_t enter by their sum z_t, and ā_t = d̄_t = z̄_t. If there is also no drive behind the projection
+In an additive core a_t and d_t enter by their sum z_t, and ā_t = d̄_t = z̄_t. If there is also no drive after the projection
 (the core is then *plain*), then z_t = [h', x_t, 1] [U; W; b], one product, and its gradient is one product too.
 
 `linear_call` hands this transpose to JAX: forward mode, second derivatives and `vmap` work.

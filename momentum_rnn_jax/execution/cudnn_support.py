@@ -12,16 +12,16 @@ PRECISIONS = (None, "high", "tensorfloat32", "highest", "float32")  # of product
 
 
 def why_not(core: Core, dtype: Any, *, asked: bool) -> str:
-    """What prevents cuDNN from running a core, or nothing; `asked` for by name, it may run where several devices are."""
+    """What prevents cuDNN from running a core, empty if nothing does. `asked`, by name, it may run with several devices."""
     if type(core) is not LSTM:
-        return f"its core is {type(core).__name__}, and cuDNN has the LSTM"
+        return f"its core is {type(core).__name__}, and cuDNN supports only the LSTM"
     if not core.plain:
-        return "JAX's call of cuDNN has neither a projection, nor peepholes, nor other activations"
+        return "JAX's cuDNN LSTM does not support projections, peepholes or other activations"
     if jnp.dtype(dtype) != jnp.float32:
         return f"it computes in {jnp.dtype(dtype)}, and cuDNN's LSTM in float32"
     precision = _compat.matmul_precision()
     if precision not in PRECISIONS:
-        return f"jax_default_matmul_precision is {precision!r}, which cuDNN's LSTM does not have"
+        return f"jax_default_matmul_precision is {precision!r}, which cuDNN's LSTM does not support"
     if _compat.varies_over_devices():
         return "the types of JAX's cuDNN call do not support shard_map"
     if not on_cuda():

@@ -6,7 +6,7 @@ The drive does not depend on h. A linear drive commutes with the projection: wit
 
 where the row of W for the input of one is the bias. So the drive acts on the F + 1 inputs instead of the G·H gates, as a causal
 filter ahead of the sequence, and what is left is a plain cell on filtered inputs. An initial velocity v_0 adds `p_t v_0`, where p
-is the drive's response to a velocity of one and no input. Any other drive stays behind the projection.
+is the drive's response to a velocity of one and no input. Any other drive stays after the projection.
 """
 
 from collections.abc import Callable
@@ -60,7 +60,7 @@ class Front(NamedTuple):
 
 
 def arrange(plan: Plan, problem: Problem) -> Front:
-    """The drive in front of the projection or behind it, as the plan says."""
+    """The drive in front of the projection or after it, as the plan says."""
     cell, prepared, xs, state, start, noise, masks = problem
     assert isinstance(cell, Cell)
     given = (cell.drive, cell.core, prepared, xs, state, start, noise, masks)

@@ -1,4 +1,8 @@
-"""A kernel core's recurrence in one native call for the CPU: the operands of the call, and what is made of its results."""
+"""A kernel core's recurrence in native calls for the CPU: the operands of a call, and the results of a sequence.
+
+One call takes the whole sequence, except that a drive after the projection runs chunk by chunk, ahead of a call for each, and
+that with `remat` every chunk is computed again in the backward pass.
+"""
 
 from typing import Any
 
@@ -7,91 +11,103 @@ import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _masked
-from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import CellState
 from momentum_rnn_jax.cores import LSTMState
 from momentum_rnn_jax.drives import Identity
 from momentum_rnn_jax.execution import front
-from momentum_rnn_jax.execution.native_call import Operands, Spec, call
+from momentum_rnn_jax.execution.front import Front, Inputs
+from momentum_rnn_jax.execution.native_call import call
+from momentum_rnn_jax.execution.native_operands import Operands, Spec
 from momentum_rnn_jax.execution.resolve import Plan
 from momentum_rnn_jax.execution.scan import Problem, Result
 
 
 def run(plan: Plan, problem: Problem) -> Result:
-    """The sequence of a `Cell` with a core that the kernels have."""
+    """The sequence of a `Cell` with a core that the kernels support."""
     arranged = front.arrange(plan, problem)
-    weights, inputs, first = arranged.weights, arranged.inputs, arranged.first
-    x: Array | None = inputs.x
-    d, drive, drives = None, first.drive, arranged.drive_states
+    final, hs, drives = _over_chunks(plan, arranged)
+    final = final._replace(drive=arranged.restore(final.drive))
+    states = (
+        CellState(drives if arranged.drive_states is None else arranged.drive_states, type(final.core)(hs))
+        if plan.return_states
+        else None
+    )
+    valid = problem.masks.valid
+    return Result(final, hs if valid is None else _masked.select(valid, hs, jnp.zeros_like(hs)), states)
+
+
+def _over_chunks(plan: Plan, arranged: Front) -> tuple[CellState, Array, Any]:
+    """The final state, h of every step, and the drive's states where they are returned."""
+    inputs, time = arranged.inputs, arranged.inputs.x.shape[0]
+    size = time if plan.chunk is None else min(plan.chunk, time)
+
+    def chunk(state: CellState, inputs: Inputs) -> tuple[CellState, tuple[Array, Any]]:
+        return _chunk(plan, arranged, state, inputs)
+
+    if size == time:
+        state, (hs, drives) = chunk(arranged.first, inputs)
+        return state, hs, drives
+    if plan.residuals == "checkpoints":
+        chunk = jax.checkpoint(chunk)
+    whole = time // size
+    head = jax.tree.map(lambda leaf: leaf[: whole * size].reshape(whole, size, *leaf.shape[1:]), inputs)
+    state, steps = jax.lax.scan(chunk, arranged.first, head)
+    steps = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), steps)
+    if whole * size < time:
+        state, more = chunk(state, jax.tree.map(lambda leaf: leaf[whole * size :], inputs))
+        steps = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), steps, more)
+    return state, *steps
+
+
+def _chunk(plan: Plan, arranged: Front, state: CellState, inputs: Inputs) -> tuple[CellState, tuple[Array, Any]]:
+    """The state after some steps, their h, and the drive's states where they are returned."""
+    weights, start = arranged.weights, arranged.start
+    drive, d, drives = state.drive, None, state.drive if plan.return_states else None
     if type(weights.drive) is not Identity or inputs.p is not None:
-        us = front.project(weights, inputs.x, inputs.p)
-        start = arranged.start and arranged.start.drive
-        drive, d, drives = front.apply_drive(plan, weights.drive, first.drive, us, start, inputs.masks)
-        x = None
-    masks = inputs.masks
-    operands = _flat_batch(weights, x, d, first.core, arranged.start and arranged.start.core, masks)
-    spec = _spec(weights.core, operands, plan)
-    hs, last_c = _pieces(plan, spec, operands)
-    batch = inputs.x.shape[1:-1]
-    hs = hs.reshape(hs.shape[0], *batch, hs.shape[-1])
-    h = hs[-1]
-    core = type(first.core)(h) if last_c is None else LSTMState(last_c.reshape(h.shape), h)
-    final = CellState(arranged.restore(drive), core)
-    outputs = hs if masks.valid is None else _masked.select(masks.valid, hs, jnp.zeros_like(hs))
-    return Result(final, outputs, CellState(drives, type(first.core)(hs)) if plan.return_states else None)
+
+        @jax.checkpoint  # a drive has more to store than it takes to compute again
+        def driven(weights: Any, state: Any, inputs: Any, start: Any) -> Any:
+            us = front.project(weights, inputs.x, inputs.p)
+            return front.apply_drive(plan, weights.drive, state, us, start, inputs.masks)
+
+        drive, d, drives = driven(weights, state.drive, inputs, start and start.drive)
+    operands = _operands(arranged, state.core, inputs, d)
+    hs, last_c = call(_spec(plan, weights.core, operands), operands)
+    hs = hs.reshape(hs.shape[0], *inputs.x.shape[1:-1], hs.shape[-1])
+    core = type(state.core)(hs[-1]) if last_c is None else LSTMState(last_c.reshape(hs.shape[1:]), hs[-1])
+    return CellState(drive, core), (hs, drives)
 
 
-def _flat_batch(weights: front.Weights, x: Array | None, d: Array | None, first: Any, start: Any, masks: Masks) -> Operands:
-    """The operands, with one axis for the batch."""
+def _operands(arranged: Front, first: Any, inputs: Inputs, d: Array | None) -> Operands:
+    """The operands of a call, with one axis for the batch."""
 
     def steps(array: Array | None, trailing: int = 1) -> Any:
         return None if array is None else array.reshape(array.shape[0], -1, *array.shape[array.ndim - trailing :])
 
-    def state(part: Any, name: str) -> Any:
-        leaf = getattr(part, name, None)
+    def state(state: Any, name: str) -> Any:
+        leaf = getattr(state, name, None)
         return None if leaf is None else leaf.reshape(-1, leaf.shape[-1])
 
-    params, has_cell = weights.params, hasattr(first, "c")
+    weights, start = arranged.weights, arranged.start and arranged.start.core
+    x = inputs.x if d is None else None
     return Operands(
         steps(x),
         steps(d),
         None if x is None else weights.input,
-        params["kernel"],
-        params.get("bias"),
-        params.get("modrelu_bias"),
+        weights.params["kernel"],
+        weights.params.get("bias"),
+        weights.params.get("modrelu_bias"),
         state(first, "h"),
-        state(first, "c") if has_cell else None,
-        steps(masks.resets, 0),
-        steps(masks.valid, 0),
+        state(first, "c"),
+        steps(inputs.masks.resets, 0),
+        steps(inputs.masks.valid, 0),
         state(start, "h"),
-        state(start, "c") if has_cell else None,
+        state(start, "c"),
     )
 
 
-def _spec(core: Any, operands: Operands, plan: Plan) -> Spec:
+def _spec(plan: Plan, core: Any, operands: Operands) -> Spec:
     present = tuple(name for name, value in operands._asdict().items() if value is not None)
     ahead = operands.x is not None and not plan.merged
     store = "gates" if plan.residuals == "pre_activations" else "states"
     return Spec(core, present + (("d",) if ahead else ()), "nothing", store, ahead)
-
-
-def _pieces(plan: Plan, spec: Spec, operands: Operands) -> tuple[Array, Array | None]:
-    """h of every step and the last c: in one call, or in pieces whose residuals are computed again, piece by piece."""
-    time = (operands.x if operands.d is None else operands.d).shape[0]
-    if plan.chunk is None or plan.chunk >= time:
-        return call(spec, operands)
-    over_time = {name: getattr(operands, name) for name in ("x", "d", "resets", "valid") if getattr(operands, name) is not None}
-    whole = time // plan.chunk
-
-    @jax.checkpoint
-    def piece(state: Any, part: dict[str, Array]) -> tuple[Any, Array]:
-        hs, c = call(spec, operands._replace(first_h=state[0], first_c=state[1], **part))
-        return (hs[-1], c), hs
-
-    head = {name: a[: whole * plan.chunk].reshape(whole, plan.chunk, *a.shape[1:]) for name, a in over_time.items()}
-    state, hs = jax.lax.scan(piece, (operands.first_h, operands.first_c), head)
-    hs = hs.reshape(-1, *hs.shape[2:])
-    if whole * plan.chunk < time:
-        state, more = piece(state, {name: a[whole * plan.chunk :] for name, a in over_time.items()})
-        hs = jnp.concatenate([hs, more])
-    return hs, state[1]

@@ -22,26 +22,26 @@ class Kind(NamedTuple):
 _ACTIVATIONS = ("tanh", "sigmoid", "relu", "identity", "modrelu")
 
 
-def kind_of(core: Any) -> Kind:
-    """The kernels' kind of a core; a KeyError if they do not have it."""
+def kind_of(core: Any) -> Kind | None:
+    """The kernels' kind of a core, None if they do not support it."""
     if type(core) is LSTM and core.plain:
         return Kind(0, True, 4)
     if type(core) is GRU and (core.activation, core.gate_activation) == ("tanh", "sigmoid"):
         return Kind(1, False, 4)
     if type(core) in (Elman, Orthogonal):
         return Kind(2 + _ACTIVATIONS.index(core.activation), False, 0)
-    raise KeyError(type(core).__name__)
+    return None
 
 
-def why_not(core: Core, sequence: Any, *, asked: bool) -> str:
-    """What prevents the kernels from running a core, or nothing; `asked` for by name, they may run where several devices are."""
-    name = type(core).__name__
-    if type(core) not in (LSTM, GRU, Elman, Orthogonal):
-        return f"its core is {name}, and the native kernels have LSTM, GRU, Elman and Orthogonal"
-    try:
-        kind = kind_of(core)
-    except KeyError:
-        return f"the native kernels have the {name} with its common activations, and neither projection nor peepholes"
+def why_not(core: Core, sequence: Any, drive_ahead: bool, *, asked: bool) -> str:
+    """What prevents the kernels from running a core, empty if nothing does. `asked`, by name, they may run with several devices.
+
+    `drive_ahead`: there is no drive, or it filters the inputs.
+    """
+    kind = kind_of(core)
+    if kind is None:
+        supported = "LSTM, GRU, Elman and Orthogonal, with their default activations"
+        return f"its core is {type(core).__name__}, and the native kernels support {supported}"
     if jnp.dtype(sequence.dtype) not in DTYPES:
         return f"it computes in {jnp.dtype(sequence.dtype)}, and the native kernels in float32 or float64"
     if not on_cpu():
@@ -58,6 +58,8 @@ def why_not(core: Core, sequence: Any, *, asked: bool) -> str:
         return "several devices cannot share one call of the native kernels"
     if not asked and sequence.shape[0] == 1:
         return "a single step was measured to be as fast without the native kernels"
+    if not asked and not drive_ahead:
+        return "with a drive after the projection, the chunks were measured to be as fast, in less memory"
     return native.why_not()
 
 

@@ -1,4 +1,4 @@
-"""How a sequence is run: decided once, from structure, shapes and dtypes alone, into data that is run and explained alike."""
+"""How a sequence is run: decided once, from structure, shapes and dtypes alone, as data that both `unroll` and `explain` use."""
 
 import dataclasses
 import math
@@ -23,6 +23,7 @@ ROWS = 2048  # of a chunk's products: time steps times batch
 DRIVE_ROWS, DRIVE_STEPS = 512, 16  # the same, at most, with a drive on the gates: it then runs as straight code, which XLA fuses
 STORED_BYTES = 1 << 26  # up to here, pre-activations are kept for the backward pass rather than computed again
 NATIVE_FEATURES = 160  # the same of a native call
+NATIVE_DRIVE_ROWS = 2048  # of a chunk, with a drive after the projection
 NATIVE_STORED_BYTES = 1 << 28  # up to here, a native call keeps gates for the backward pass rather than computing them again
 FEW_FEATURES = 8  # up to here, the projection is part of every step's product
 TYPICAL_BATCH = 32  # what a symbolic batch counts as
@@ -100,19 +101,18 @@ class Execution:
     def __str__(self) -> str:
         if self.strategy == "stepwise":
             return f"stepwise: {self.refused[-1][1] if self.refused else 'the method asked for'}."
-        if self.strategy == "native":
-            return f"native: compiled kernels for this CPU; {self.drive}."
         if self.strategy == "associative":
             return f"associative: coefficients for all steps at once, then an associative scan; {self.drive}."
         if self.strategy == "cudnn":
-            return f"cudnn: NVIDIA's LSTM behind the projection and the drive; {self.drive}."
+            return f"cudnn: NVIDIA's LSTM after the projection and the drive; {self.drive}."
         merged = ", merged with every step's product" if self.plan.merged else ""
         backward = {
             "pre_activations": "stores the states and pre-activations of every step",
             "states": "stores the states of every step and recomputes the pre-activations",
             "checkpoints": "stores the states between chunks and recomputes everything else",
         }[self.plan.residuals]
-        return f"chunked: {self._chunks()}; {self.drive}{merged}; the backward pass {backward}."
+        of_what = "compiled kernels for this CPU, " if self.strategy == "native" else ""
+        return f"{self.strategy}: {of_what}{self._chunks()}; {self.drive}{merged}; the backward pass {backward}."
 
     def _chunks(self) -> str:
         chunk, time = self.plan.chunk, self.sequence.shape[0]
@@ -166,30 +166,26 @@ def _plan(cell: Cell, sequence: Sequence, remat: str | int, strategy: str) -> Pl
     time, features, gates = sequence.shape[0], sequence.shape[-1], core.drive_features
     batch = sequence.batch if isinstance(sequence.batch, int) else TYPICAL_BATCH
     filter_inputs = _may_filter(drive, gates, sequence, strategy == "cudnn") and features + 2 < gates
-    plain = core.additive and (filter_inputs or type(drive) is Identity)
+    in_front = filter_inputs or type(drive) is Identity
     # What is left of an initial velocity is added to the projected inputs, ahead of the steps.
     initial_velocity = filter_inputs and not _from_zero(drive, sequence)
-    in_front = filter_inputs or type(drive) is Identity
-    if strategy == "native":
-        merged = in_front and features <= NATIVE_FEATURES and not initial_velocity
-        few = time * batch * gates * jnp.dtype(sequence.dtype).itemsize <= NATIVE_STORED_BYTES
-        keeps_gates = remat == "none" or (remat == "auto" and few)
-        chunk = min(remat, time) if isinstance(remat, int) else None
-        return Plan(
-            chunk, filter_inputs, initial_velocity, merged, "pre_activations" if keeps_gates else "states", sequence.return_states
-        )
-    merged = plain and features <= FEW_FEATURES and not initial_velocity
+    native = strategy == "native"
+    few = features <= (NATIVE_FEATURES if native else FEW_FEATURES)
+    merged = in_front and few and not initial_velocity and (native or core.additive)
     plan = Plan(None, filter_inputs, initial_velocity, merged, "states", sequence.return_states)
     if not isinstance(time, int):
         return dataclasses.replace(plan, residuals="pre_activations" if remat == "none" else "states")
     if isinstance(remat, int):
         return dataclasses.replace(plan, chunk=min(remat, time), residuals="checkpoints")
-    behind = not filter_inputs and type(drive) is not Identity
-    rows, steps = (DRIVE_ROWS, DRIVE_STEPS) if behind else (ROWS, time)
+    pre_activations = time * batch * gates * jnp.dtype(sequence.dtype).itemsize
+    small = pre_activations <= (NATIVE_STORED_BYTES if native else STORED_BYTES)
+    plan = dataclasses.replace(plan, residuals="pre_activations" if small or remat == "none" else "states")
+    if native and in_front:
+        return plan
+    rows, steps = (ROWS, time) if in_front else (NATIVE_DRIVE_ROWS, time) if native else (DRIVE_ROWS, DRIVE_STEPS)
     wanted = max(1, min(time, steps, rows // max(1, batch)))
     chunk = next((n for n in range(wanted, wanted // 2, -1) if time % n == 0), wanted)
-    small = time * batch * gates * jnp.dtype(sequence.dtype).itemsize <= STORED_BYTES
-    return dataclasses.replace(plan, chunk=chunk, residuals="pre_activations" if small or remat == "none" else "states")
+    return dataclasses.replace(plan, chunk=chunk)
 
 
 def _may_filter(drive: Drive, gates: int, sequence: Sequence, on_cudnn: bool) -> bool:
@@ -219,7 +215,7 @@ def _drive_in_words(cell: RecurrentCell, sequence: Sequence, plan: Plan) -> str:
         return "no drive"
     if plan.filter_inputs:
         return f"the drive filters the input features ({sequence.shape[-1]}), in front of the projection"
-    return "the drive acts on the gates, behind the projection"
+    return "the drive acts on the gates, after the projection"
 
 
 def _why_not(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: str, remat: str | int) -> dict[str, str]:
@@ -230,8 +226,12 @@ def _why_not(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: 
     associative = _why_not_fast(cell, prepared, sequence, "linear")
     if method == "auto" and jax.default_backend() == "cpu":
         associative = associative or "on a CPU a scan of the steps was measured to be faster"
+    gates = cell.core.drive_features
+    drive_ahead = type(cell.drive) is Identity or (
+        _may_filter(cell.drive, gates, sequence, False) and sequence.shape[-1] + 2 < gates
+    )
     return {
-        "native": native_support.why_not(cell.core, sequence, asked=method == "native"),
+        "native": native_support.why_not(cell.core, sequence, drive_ahead, asked=method == "native"),
         "cudnn": _why_not_cudnn(cell, sequence, remat, asked=method == "cudnn"),
         "associative": associative,
         "chunked": _why_not_fast(cell, prepared, sequence, "kernel"),
@@ -255,9 +255,9 @@ def _why_not_cudnn(cell: Cell, sequence: Sequence, remat: str | int, *, asked: b
 def _why_not_fast(cell: Cell, prepared: Params, sequence: Sequence, recurrence: str) -> str:
     """Why a strategy for cores that recur in this way cannot run the cell; empty where it can."""
     core, name = cell.core, type(cell.core).__name__
-    base, methods = _FAST[recurrence]
+    base, methods = _OVERRIDES[recurrence]
     if core.recurrence != recurrence or not isinstance(core, base):
-        return f"its core, {name}, is not a {base.__name__}"
+        return f"its core, {name}, is not a {base.__name__}" if core.recurrence != "general" else _GENERAL.format(name)
     for method in methods:
         if getattr(type(core), method) is not getattr(base, method):
             return f"{name} has its own `{method}`"
@@ -273,7 +273,8 @@ def _why_not_fast(cell: Cell, prepared: Params, sequence: Sequence, recurrence: 
 
 
 _PREFERENCE: tuple[Strategy, ...] = ("native", "cudnn", "chunked", "associative")
-_FAST: dict[str, tuple[type, tuple[str, ...]]] = {
+_GENERAL = "its core, {}, is neither a KernelCore nor a LinearCore"
+_OVERRIDES: dict[str, tuple[type, tuple[str, ...]]] = {  # the base, and the methods that a fast path does not call
     "kernel": (KernelCore, ("step", "pre_activations", "advance")),
     "linear": (LinearCore, ("step",)),
 }

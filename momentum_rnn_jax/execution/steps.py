@@ -19,7 +19,7 @@ from momentum_rnn_jax.execution.resolve import Plan
 
 
 class Residuals(NamedTuple):
-    """What the backward pass gets of every chunk: the drive's and the core's state before it, its core states, its gates."""
+    """What the forward pass stores of every chunk: the drive's and the core's state before it, its core states, its gates."""
 
     drive: Any
     first: Any

@@ -42,7 +42,7 @@ class NamedCell:
 
     def make(self, given: dict[str, Any]) -> Cell:
         """The functional cell of a call's arguments."""
-        hidden_features = _checks.integer(self.sizes[-1], given[self.sizes[-1]], low=1, high=_checks.INT32_MAX)
+        hidden_features = _checks.size(self.sizes[-1], given[self.sizes[-1]])
         return self.constructor(hidden_features, **{name: given[name] for name in self.own if name in given})
 
     def describe(self, kind: str, sizes: str, example: str) -> str:

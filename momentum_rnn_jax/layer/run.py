@@ -102,7 +102,7 @@ def run(
 
 
 def packed(carry: Any, outputs: Array, states: Any = None) -> Any:
-    """What a layer returns: the outputs alone, or a tuple, with the carry before them and the states behind."""
+    """What a layer returns: the outputs alone, or a tuple, with the carry before them and the states after them."""
     results = (outputs,) if carry is None else (carry, outputs)
     results = results if states is None else (*results, states)
     return results[0] if len(results) == 1 else results
@@ -114,7 +114,7 @@ def num_features(inputs: Array, min_ndim: int) -> int:
 
 
 def _flip(xs: Array, seq_lengths: Array | None) -> Array:
-    """Each sequence of (time, batch…, …) backwards, its padding left behind its last step."""
+    """Each sequence of (time, batch…, …) backwards, its padding left at the end."""
     if seq_lengths is None:
         return jnp.flip(xs, axis=0)
     lengths = seq_lengths[jnp.newaxis]

@@ -81,10 +81,11 @@ class Layer(linen.Module, Generic[Carry]):
         Args:
           inputs: any number of batch axes.
           initial_carry: to continue from; the cell's initial state unless given.
-          seq_lengths: (batch…), integers from 0 to time; outputs behind them are zero, and the carry is the one after them.
+          seq_lengths: (batch…), integers from 0 to time; outputs after the last valid step are zero, and the carry is the one
+            after it.
           resets: shaped like the inputs without features, booleans: where True, a new episode begins with that step.
           return_carry: return `(carry, outputs)` instead of the outputs.
-          return_states: return the states after every step too, behind the outputs: `(outputs, states)`, or
+          return_states: return the states after every step too, after the outputs: `(outputs, states)`, or
             `(carry, outputs, states)`.
           time_major: inputs, resets, outputs and states have time first.
           reverse: run from the last valid step to the first. For an `RNN` alone, as `keep_order`.
@@ -213,7 +214,7 @@ class Stack(Layer[tuple[Any, ...]]):
       layers: `RNN`s or `Bidirectional`s, the first next to the inputs. A reversed one below another layer keeps the order of its
         inputs, whatever its `keep_order`.
       dropout: a module between two layers, such as `flax.linen.Dropout(0.2)` or `LockedDropout(0.2)`; nothing is dropped before
-        the first layer or behind the last.
+        the first layer or after the last.
       time_major, return_carry: defaults of the call's arguments of these names.
       parent, name: as in every Linen module.
 

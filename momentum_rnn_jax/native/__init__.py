@@ -17,7 +17,7 @@ LIBRARY = Path(__file__).with_name("kernels.so")
 FORWARD, BACKWARD = TARGETS = (
     "momentum_rnn_jax_forward_1",
     "momentum_rnn_jax_backward_1",
-)  # a number for what their operands mean
+)  # raise the number when what the operands mean changes
 
 
 @functools.cache

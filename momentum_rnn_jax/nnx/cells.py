@@ -170,7 +170,7 @@ class RecurrentCell(CellModule):
     ):
         _checks.instance("rngs", rngs, nnx.Rngs)
         _checks.instance("cell", cell, FunctionalCell)
-        self.in_features = _checks.integer("in_features", in_features, low=1, high=_checks.INT32_MAX)
+        self.in_features = _checks.size("in_features", in_features)
         self.hidden_features = cell.core.hidden_features
         if dtype is not None:
             _checks.float_dtype("dtype", dtype)

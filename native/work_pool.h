@@ -1,5 +1,5 @@
-// Threads of a pool, XLA's own, that share work. Work is claimed and never assigned: a thread that never comes, because the pool is
-// busy, is not waited for, so that a call inside the pool cannot block it.
+// Runs work on the threads of a pool, XLA's own. Workers claim items atomically, so a task that the busy pool never schedules cannot
+// block the call.
 #pragma once
 #include <atomic>
 #include <cstdint>
@@ -29,47 +29,47 @@ class FlushDenormals {
 };
 
 // Pool: as `xla::ffi::ThreadPool`, with `num_threads()` and `Schedule(function)`.
-template <class Pool> class Crew {
+template <class Pool> class WorkPool {
  public:
   typedef std::function<void(long phase, long item)> Work;
 
-  explicit Crew(Pool pool) : pool_(pool), size_(pool.num_threads() > 1 ? pool.num_threads() : 1) {}
+  explicit WorkPool(Pool pool) : pool_(pool), size_(pool.num_threads() > 1 ? pool.num_threads() : 1) {}
 
   long size() const { return size_; }
 
-  // Calls work(phase, item) once for every item of every phase; a phase begins when all items of the one before are done.
-  void run(long phases, long items, Work work) {
+  // Calls function(phase, item) once for every item of every phase; a phase begins when all items of the one before are done.
+  void run(long phases, long items, Work function) {
     if (!phases || !items) return;
-    auto shared = std::make_shared<Shared>(phases, items, std::move(work));
-    const long team = size_ < items ? size_ : items;
-    for (long i = 1; i < team; ++i) {
-      pool_.Schedule([shared, i, team] { join(*shared, i, team); });
+    auto shared = std::make_shared<Shared>(phases, items, std::move(function));
+    const long num_workers = size_ < items ? size_ : items;
+    for (long i = 1; i < num_workers; ++i) {
+      pool_.Schedule([shared, i, num_workers] { work(*shared, i, num_workers); });
     }
-    join(*shared, 0, team);
+    work(*shared, 0, num_workers);
   }
 
  private:
   struct Shared {
-    Shared(long phases, long items, Work work)
-        : phases(phases), items(items), work(std::move(work)), claimed(new std::atomic<bool>[phases * items]()),
+    Shared(long phases, long items, Work function)
+        : phases(phases), items(items), function(std::move(function)), claimed(new std::atomic<bool>[phases * items]()),
           done(new std::atomic<long>[phases]()) {}
     const long phases, items;
-    const Work work;
+    const Work function;
     const std::unique_ptr<std::atomic<bool>[]> claimed;
     const std::unique_ptr<std::atomic<long>[]> done;
   };
 
-  // A member begins with its own share, so that the same thread meets the same data in every phase, and then helps the others.
-  static void join(Shared& shared, long member, long team) {
-    if (shared.done[shared.phases - 1].load(std::memory_order_acquire) == shared.items) return;  // too late; `work` may be gone
+  // A worker begins with its own share, so that it processes the same data in every phase (cache locality), and then helps the others.
+  static void work(Shared& shared, long worker, long num_workers) {
+    if (shared.done[shared.phases - 1].load(std::memory_order_acquire) == shared.items) return;  // too late: what `function` refers to may be gone
     FlushDenormals flush;
-    const long first = shared.items * member / team;
+    const long first = shared.items * worker / num_workers;
     for (long phase = 0; phase < shared.phases; ++phase) {
       for (long i = 0; i < shared.items; ++i) {
         const long item = (first + i) % shared.items;
         auto& claim = shared.claimed[phase * shared.items + item];
         if (claim.load(std::memory_order_relaxed) || claim.exchange(true, std::memory_order_acq_rel)) continue;
-        shared.work(phase, item);
+        shared.function(phase, item);
         shared.done[phase].fetch_add(1, std::memory_order_acq_rel);
       }
       wait(shared.done[phase], shared.items);
@@ -78,7 +78,7 @@ template <class Pool> class Crew {
 
   static void wait(const std::atomic<long>& done, long items) {
     for (long spins = 0; done.load(std::memory_order_acquire) < items; ++spins) {
-      if (spins > 2000) {
+      if (spins > 2000) {  // some microseconds: longer than threads differ unless one was interrupted
         std::this_thread::yield();
         continue;
       }

@@ -1,0 +1,69 @@
+"""What the native calls compute, by a scan in JAX: for forward mode, second derivatives and other platforms."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from momentum_rnn_jax._masked import Masks
+from momentum_rnn_jax.execution.native_operands import GRADIENTS, Operands, Spec
+from momentum_rnn_jax.execution.scan import scan
+
+
+def _recur(core: Any, d: Array, operands: Operands) -> list[Array]:
+    """h of every step, and the last c where there is one, of one run on projected inputs."""
+    params = {"kernel": operands.kernel, "bias": operands.bias, "modrelu_bias": operands.extra}
+    params = {name: value for name, value in params.items() if value is not None}
+
+    def state(h: Any, c: Any) -> Any:
+        return type(core.initial_state(params, (), d.dtype))(**({"h": h} if c is None else {"c": c, "h": h}))
+
+    def step(before: Any, d: Array) -> tuple[Any, Array]:
+        new, _ = core.step(params, before, d)
+        return new, new.h
+
+    first = state(operands.first_h, operands.first_c)
+    start = first if operands.start_h is None else state(operands.start_h, operands.start_c)
+    final, _, states = scan(step, first, d, start, Masks(operands.resets, operands.valid), return_states=True)
+    return [states.h] if operands.first_c is None else [states.h, final.c]
+
+
+def _over_runs(function: Any, *trees: Any) -> Any:
+    """`function` of one run each, over all runs."""
+    leaves: list[Any]
+    structure: Any
+    leaves, structure = jax.tree.flatten(trees)
+    runs = max(leaf.shape[0] for leaf in leaves)
+    axes = [None if leaf.shape[0] == 1 < runs else 0 for leaf in leaves]
+    leaves = [leaf[0] if axis is None else leaf for leaf, axis in zip(leaves, axes, strict=True)]
+    return jax.vmap(lambda *leaves: function(*structure.unflatten(leaves)), axes, axis_size=runs)(*leaves)
+
+
+def _driven(operands: Operands) -> Array:
+    """d of one run."""
+    return operands.d if operands.x is None else operands.x @ operands.input
+
+
+def reference(spec: Spec, arrays: Sequence[Array]) -> list[Array]:
+    """What the forward pass computes: hs, and the last c where there is one."""
+
+    def one(operands: Operands) -> list[Array]:
+        return _recur(spec.core, _driven(operands), operands)
+
+    return list(_over_runs(one, spec.operands(arrays)))
+
+
+def reference_gradients(spec: Spec, arrays: Sequence[Array], cotangents: list[Array]) -> dict[str, Array]:
+    """What the backward pass computes, by name."""
+
+    def one(operands: Operands, cotangents: list[Array]) -> dict[str, Array]:
+        named = operands._replace(d=_driven(operands))._asdict()
+        floats = {name: value for name, value in named.items() if name in GRADIENTS and name != "input" and value is not None}
+        masks = {name: value for name, value in named.items() if name not in floats}
+        pull = jax.vjp(lambda floats: _recur(spec.core, floats["d"], Operands(**floats, **masks)), floats)[1]
+        (found,) = pull(cotangents)
+        return found | ({} if operands.x is None else {"input": jnp.einsum("tbf,tbg->fg", operands.x, found["d"])})
+
+    return dict(_over_runs(one, spec.operands(arrays), cotangents))
