@@ -81,6 +81,7 @@ def _preamble(data: dict[str, Any]) -> str:
         f"{data['date']}; {device['name']} ({device['platform']}); commit {data['git_commit']}; {versions}.",
         f"Rounds: {settings['repeats']}; precision of products: {settings['precision']}; XLA options: {options}; "
         f"load average at the start and the end: {' and '.join(map(str, data['load_average']))}.",
+        *_set_alike(data),
         f"Command: `{data['command']}`",
     ]
     if data["checks"]:
@@ -94,6 +95,23 @@ def _preamble(data: dict[str, Any]) -> str:
     if not data["complete"]:
         lines.append("**The run did not come to its end.**")
     return "\n\n".join(lines)
+
+
+def _set_alike(data: dict[str, Any]) -> list[str]:
+    """What the contestants ran on, in one line, and what was set in PyTorch, in another; older results do not say."""
+    lines = []
+    if "native_kernels" in data:
+        kernels = data["native_kernels"]
+        if "absent" in kernels:
+            used = f"not used: {kernels['absent']}"
+        else:
+            used = f"{kernels['instruction_set']} (by default {kernels['default']})"
+        lines.append(f"CPUs: {data['device']['cpu_cores']}; instruction set of our native kernels: {used}.")
+    if data.get("torch_on_cpu"):
+        torch = data["torch_on_cpu"]
+        how = "flushed to zero, as by XLA" if torch["flushes_denormals"] else "kept, while XLA flushes them to zero"
+        lines.append(f"PyTorch on the CPU: threads: {torch['threads']}; denormal numbers: {how}.")
+    return lines
 
 
 def _grid(table: Table, rows: dict[str, dict[tuple[int, ...], Spread]]) -> str:
