@@ -141,17 +141,24 @@ def growth(bench: Bench) -> None:
 
 
 def runs_by_vmap(bench: Bench) -> None:
-    """Several runs of one small training step under `jax.vmap`, against one."""
+    """Several runs of one small training step under `jax.vmap`: against one, and a grid of eight against one after another."""
     if not bench.may_begin("sweep"):
         return
-    bench.log(f"sweep, {sweep.SHAPE}: {sweep.RUNS} runs by vmap, {bench.repeats} rounds")
+    bench.log(f"sweep, {sweep.SHAPE}: {sweep.RUNS} runs by vmap, and a grid of {len(sweep.GRID)}, {bench.repeats} rounds")
     apply(bench.settings.exact)
-    found = sweep.check(bench.settings.exact)
-    bench.results.data["checks"].append({"section": "sweep", "case": sweep.SHAPE._asdict(), **found})
+    grid = sweep.grid()
+    for section, runs in ((sweep.SECTION, sweep.many(sweep.RUNS[-1])), (sweep.GRID_SECTION, grid)):
+        found = sweep.check(runs, bench.settings.exact)
+        bench.results.data["checks"].append({"section": section, "case": sweep.SHAPE._asdict(), **found})
     apply(bench.settings)
-    calls = {runs: sweep.call(runs, bench.settings) for runs in sweep.RUNS}
+    calls = {runs: sweep.together(sweep.many(runs), bench.settings) for runs in sweep.RUNS}
     for runs, samples in interleaved(calls, bench.repeats).items():
-        bench.results.add("sweep", sweep.SHAPE, TRAINING, {sweep.PEER: samples}, runs=runs)
+        bench.results.add(sweep.SECTION, sweep.SHAPE, TRAINING, {sweep.PEER: samples}, runs=runs)
+    both = {sweep.BY_VMAP: sweep.together(grid, bench.settings), sweep.IN_TURN: sweep.in_turn(grid, bench.settings)}
+    seconds = interleaved(both, bench.repeats)
+    ratio = [a / b for a, b in zip(seconds[sweep.BY_VMAP], seconds[sweep.IN_TURN], strict=True)]
+    for quantity, samples in {**seconds, sweep.RATIO: ratio}.items():
+        bench.results.add(sweep.GRID_SECTION, sweep.SHAPE, quantity, {sweep.PEER: samples}, runs=len(sweep.GRID))
     bench.results.save()
 
 
