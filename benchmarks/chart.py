@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
-from benchmarks.report import SIZES, Table, number, spread
+from benchmarks.table import SIZES, Table, number, spread
 from experiments.plots import COLOURS
 
 GREYS = ("#555555", "#999999", "#BBBBBB", "#777777", "#333333")
@@ -19,9 +19,10 @@ COLUMNS = 3
 def draw(data: dict[str, Any], tables: list[Table], path: Path) -> None:
     """Save a panel for each table that grows, and one for each case of the others; a table begins a row.
 
-    Compile times have a chart in the suite that is about them.
+    Compile times have a chart in the suite that is about them, and a grid of runs, one number for each quantity, has none.
     """
-    shown = [table for table in tables if not table.is_compile_time or data["suite"] == "compile"]
+    running = [table for table in tables if not table.is_compile_time or data["suite"] == "compile"]
+    shown = [table for table in running if "runs" not in table.sizes or table.axis is not None] or running
     rows = [row for table in shown for row in _rows(table)]
     columns = max(map(len, rows))
     figure = Figure(figsize=(6 * columns, 3.6 * len(rows)), layout="constrained")
@@ -58,7 +59,7 @@ def _lines(axes: Axes, table: Table, peers: dict[str, Any], colours: dict[str, s
         low, median, high = np.transpose([spread(values) for values in by_case.values()])
         quartiles, marker = [median - low, high - median], MARKERS[i % len(MARKERS)]
         axes.errorbar(x, median, quartiles, label=peers[name]["label"], color=colours[name], marker=marker)
-    axes.set(xscale="log", yscale="log", xlabel=SIZES[table.sizes[table.axis]], ylabel=f"{table.quantity} ({table.unit})")
+    axes.set(xscale="log", yscale="log", xlabel=SIZES[table.sizes[table.axis]], ylabel=table.label)
     axes.set_xticks(sorted({case[table.axis] for case in table.cases}))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -74,6 +75,6 @@ def _bars(axes: Axes, table: Table, case: tuple[int, ...], peers: dict[str, Any]
     bars = axes.barh(labels, median, xerr=[median - low, high - median], color=[colours[name] for name in names])
     axes.bar_label(bars, [number(value) for value in median], padding=4, fontsize="small")
     axes.margins(x=0.15)
-    axes.set(xlabel=f"{table.quantity} ({table.unit})")
+    axes.set(xlabel=table.label)
     axes.set_title(f"{'×'.join(map(str, case))}  ({', '.join(table.sizes)})", fontsize="small")
     axes.spines[["top", "right"]].set_visible(False)

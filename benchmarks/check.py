@@ -37,7 +37,8 @@ def check(contestants: dict[str, Contestant], problems: dict[str, Problem], sett
     found = []
     for kind in dict.fromkeys(PEERS[name].computes for name in contestants):
         group = {name: one for name, one in contestants.items() if PEERS[name].computes == kind}
-        name = next((name for name in group if PEERS[name].ours), "ours")
+        first = next(name for name, peer in PEERS.items() if peer.ours and peer.computes == kind)
+        name = first if first in group else "ours"
         ours = group.pop(name, None) or JaxContestant(jax_peers.ours(problems[kind]), settings)
         for other, contestant in group.items():
             found.append({"kind": kind, "peers": [name, other], **errors(f"{name} and {other}", ours, contestant, TOLERANCE)})

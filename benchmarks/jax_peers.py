@@ -35,14 +35,24 @@ def flax_nnx_lstm(problem: Problem) -> JaxModel:
     """`flax.nnx.RNN(nnx.OptimizedLSTMCell)`; its one bias is the sum of ours."""
     cell = nnx.OptimizedLSTMCell(problem.shape.features, problem.shape.hidden, rngs=nnx.Rngs(0))
     cell.dense_h.bias[...] = jnp.asarray(problem.params["input"]["bias"] + problem.params["core"]["bias"])
-    return _flax_nnx_dense(cell, "dense_h", problem)
+    return _flax_nnx_dense(cell, {"input": "dense_h", "core": "dense_h"}, problem)
 
 
 def flax_nnx_elman(problem: Problem) -> JaxModel:
     """`flax.nnx.RNN(nnx.SimpleCell)`; its one bias is the sum of ours."""
     cell = nnx.SimpleCell(problem.shape.features, problem.shape.hidden, rngs=nnx.Rngs(0))
     cell.dense_i.bias[...] = jnp.asarray(problem.params["input"]["bias"] + problem.params["core"]["bias"])
-    return _flax_nnx_dense(cell, "dense_i", problem)
+    return _flax_nnx_dense(cell, {"input": "dense_i", "core": "dense_i"}, problem)
+
+
+def flax_nnx_gru(problem: Problem) -> JaxModel:
+    """`flax.nnx.RNN(nnx.GRUCell)`, whose recurrent layer is given a bias, as ours has and PyTorch's."""
+    features, hidden = problem.shape.features, problem.shape.hidden
+    cell = nnx.GRUCell(features, hidden, rngs=nnx.Rngs(0))
+    cell.dense_h = nnx.Linear(hidden, 3 * hidden, rngs=nnx.Rngs(0))
+    cell.dense_i.bias[...] = jnp.asarray(problem.params["input"]["bias"])
+    cell.dense_h.bias[...] = jnp.asarray(problem.params["core"]["bias"])
+    return _flax_nnx_dense(cell, {"input": "dense_i", "core": "dense_h"}, problem)
 
 
 def flax_linen_lstm(problem: Problem) -> JaxModel:
@@ -100,12 +110,14 @@ def _nnx(rnn: nnx.Module, problem: Problem, to_ours: Callable[[Any, Problem], An
     return JaxModel(params, apply, jnp.asarray(problem.xs), gradients_to_ours)
 
 
-def _flax_nnx_dense(cell: Any, bias_of: str, problem: Problem) -> JaxModel:
+def _flax_nnx_dense(cell: Any, biases: dict[str, str], problem: Problem) -> JaxModel:
+    """A cell with one layer for the inputs and one for the state; `biases` names the layer that has each bias of ours."""
     cell.dense_i.kernel[...] = jnp.asarray(problem.params["input"]["kernel"])
     cell.dense_h.kernel[...] = jnp.asarray(problem.params["core"]["kernel"])
 
     def to_ours(gradients: Any, _: Problem) -> dict[str, dict[str, Any]]:
-        return _with_one_bias(gradients["dense_i"]["kernel"], gradients["dense_h"]["kernel"], gradients[bias_of]["bias"])
+        kernels = {"input": gradients["dense_i"]["kernel"], "core": gradients["dense_h"]["kernel"]}
+        return {part: {"kernel": kernels[part], "bias": gradients[biases[part]]["bias"]} for part in kernels}
 
     return _nnx(nnx.RNN(cell, time_major=True, rngs=False), problem, to_ours)
 

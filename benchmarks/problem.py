@@ -14,6 +14,8 @@ CELLS: dict[str, Callable[[int], mr.Cell]] = {
     "lstm": mr.lstm,
     "momentum_lstm": partial(mr.momentum_lstm, mu=0.6, step_size=0.6),
     "adam_lstm": partial(mr.adam_lstm, mu=0.6, step_size=0.6, beta=0.1),
+    "gru": mr.gru,
+    "momentum_gru": partial(mr.momentum_gru, mu=0.6, step_size=0.6),
     "elman": mr.rnn,
     "momentum_elman": partial(mr.momentum_rnn, mu=0.6, step_size=0.6),
     "momentum_dtriv": partial(mr.momentum_dtriv, mu=0.6, step_size=0.6),

@@ -2,91 +2,32 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-UNITS = {"training step": ("ms", 1e3), "inference": ("ms", 1e3), "compiling": ("s", 1.0), "peak memory": ("MiB", 2.0**-20)}
+from benchmarks.table import SIZES, Spread, Table, spread, tables
+
 FIXED_RATIOS = (
     ("adam-lstm", "lstm"),
     ("momentum-lstm", "lstm"),
+    ("lstm", "lstm-chunked"),
+    ("lstm", "torch-lstm"),
+    ("momentum-gru", "gru"),
+    ("gru", "torch-gru"),
+    ("gru", "flax-nnx-gru"),
+    ("momentum-gru", "torch-gru"),
+    ("momentum-gru", "flax-nnx-gru"),
     ("momentum-elman", "elman"),
+    ("elman", "torch-rnn"),
     ("elman", "flax-nnx-elman"),
+    ("momentum-elman", "torch-rnn"),
     ("momentum-elman", "flax-nnx-elman"),
     ("momentum-dtriv", "flax-nnx-momentum-dtriv"),
 )
 AGAINST_ALL = "momentum-lstm"
-SIZES = {"batch": "batch", "time": "time", "features": "features", "hidden": "hidden", "runs": "runs by vmap"}
-
-
-class Spread(NamedTuple):
-    """The median of some numbers, and their quartiles."""
-
-    low: float
-    median: float
-    high: float
-
-    def __str__(self) -> str:
-        return number(self.median) if self.low == self.high else f"{number(self.median)} ({number(self.low)}–{number(self.high)})"
-
-
-def spread(values: Iterable[float]) -> Spread:
-    """The quartiles, interpolated linearly."""
-    return Spread(*map(float, np.percentile(list(values), [25, 50, 75])))
-
-
-def number(value: float) -> str:
-    """Three digits, or all in front of the point."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
-
-
-class Table(NamedTuple):
-    """One quantity in one section: `samples[peer][case]`, in the table's unit; a case is a tuple of sizes, named by `sizes`."""
-
-    section: str
-    quantity: str
-    unit: str
-    sizes: tuple[str, ...]
-    samples: dict[str, dict[tuple[int, ...], np.ndarray]]
-
-    @property
-    def cases(self) -> list[tuple[int, ...]]:
-        """All cases, in the order in which they were run."""
-        return list(dict.fromkeys(case for by_case in self.samples.values() for case in by_case))
-
-    @property
-    def is_compile_time(self) -> bool:
-        """Whether this is no running time."""
-        return self.quantity.startswith("compiling")
-
-    @property
-    def fixed_sizes(self) -> str:
-        """What the columns of the table have in common: the sizes that do not vary, or the order of those that do."""
-        if self.axis is None:
-            return f"({', '.join(self.sizes)})"
-        pairs = zip(self.sizes, self.cases[0], strict=True)
-        return ", ".join(f"{SIZES[name]} {value}" for i, (name, value) in enumerate(pairs) if i != self.axis)
-
-    @property
-    def axis(self) -> int | None:
-        """Which size grows, where it is one alone and takes at least three values."""
-        varying = [i for i, values in enumerate(zip(*self.cases, strict=True)) if len(set(values)) > 1]
-        return varying[0] if len(varying) == 1 and len(self.cases) >= 3 else None
-
-
-def tables(data: dict[str, Any]) -> list[Table]:
-    """Every section and quantity of the results, in the order in which they were measured; compile times end their section."""
-    found: dict[tuple[str, str], Table] = {}
-    for entry in data["measurements"]:
-        section, quantity = entry["section"], entry["quantity"]
-        unit, factor = next(value for start, value in UNITS.items() if quantity.startswith(start))
-        empty = Table(section, quantity, unit, tuple(entry["case"]), {})
-        table = found.setdefault((section, quantity), empty)
-        table.samples.setdefault(entry["peer"], {})[tuple(entry["case"].values())] = factor * np.asarray(entry["samples"])
-    sections = list(dict.fromkeys(section for section, _ in found))
-    return sorted(found.values(), key=lambda table: (sections.index(table.section), table.is_compile_time))
 
 
 def ratios(table: Table, peers: dict[str, Any]) -> dict[str, dict[tuple[int, ...], Spread]]:
@@ -118,7 +59,7 @@ def markdown(data: dict[str, Any]) -> str:
         if table.section != section:
             section = table.section
             parts.append(f"## {section.capitalize()}")
-        parts.append(f"**{table.quantity.capitalize()}, {table.unit}**: median (quartiles)")
+        parts.append(f"**{', '.join(filter(None, [table.quantity.capitalize(), table.unit]))}**: median (quartiles)")
         rows = {data["peers"][name]["label"]: _spreads(by_case) for name, by_case in table.samples.items()}
         parts.append(_grid(table, rows))
         compared = {} if table.is_compile_time else ratios(table, data["peers"])
@@ -140,6 +81,7 @@ def _preamble(data: dict[str, Any]) -> str:
         f"{data['date']}; {device['name']} ({device['platform']}); commit {data['git_commit']}; {versions}.",
         f"Rounds: {settings['repeats']}; precision of products: {settings['precision']}; XLA options: {options}; "
         f"load average at the start and the end: {' and '.join(map(str, data['load_average']))}.",
+        *_set_alike(data),
         f"Command: `{data['command']}`",
     ]
     if data["checks"]:
@@ -153,6 +95,23 @@ def _preamble(data: dict[str, Any]) -> str:
     if not data["complete"]:
         lines.append("**The run did not come to its end.**")
     return "\n\n".join(lines)
+
+
+def _set_alike(data: dict[str, Any]) -> list[str]:
+    """What the contestants ran on, in one line, and what was set in PyTorch, in another; older results do not say."""
+    lines = []
+    if "native_kernels" in data:
+        kernels = data["native_kernels"]
+        if "absent" in kernels:
+            used = f"not used: {kernels['absent']}"
+        else:
+            used = f"{kernels['instruction_set']} (by default {kernels['default']})"
+        lines.append(f"CPUs: {data['device']['cpu_cores']}; instruction set of our native kernels: {used}.")
+    if data.get("torch_on_cpu"):
+        torch = data["torch_on_cpu"]
+        how = "flushed to zero, as by XLA" if torch["flushes_denormals"] else "kept, while XLA flushes them to zero"
+        lines.append(f"PyTorch on the CPU: threads: {torch['threads']}; denormal numbers: {how}.")
+    return lines
 
 
 def _grid(table: Table, rows: dict[str, dict[tuple[int, ...], Spread]]) -> str:

@@ -17,7 +17,7 @@ import momentum_rnn_jax as mr
 from benchmarks.check import TOLERANCE
 from benchmarks.peers import PEERS
 from benchmarks.problem import Shape
-from benchmarks.settings import Settings
+from benchmarks.settings import Settings, cpus, native_kernels, torch_on_cpu
 from experiments.record import git_commit
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
@@ -26,8 +26,8 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch")
 class Results:
     """What is written: everything that is needed to run it again, what was checked, and every single sample.
 
-    `data["measurements"]` is a list of dicts: `section`; `case`, the sizes; `quantity`; `peer`; `samples`, in seconds or bytes,
-    in the order of the rounds, so that samples of one round can be compared with each other.
+    `data["measurements"]` is a list of dicts: `section`; `case`, the sizes; `quantity`; `peer`; `samples`: seconds, bytes or
+    ratios, in the order of the rounds, so that samples of one round can be compared with each other.
     """
 
     def __init__(self, folder: Path, suite: str, command: str, settings: Settings, repeats: int):
@@ -37,6 +37,8 @@ class Results:
             "git_commit": git_commit(),
             "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC",
             "device": device(),
+            "native_kernels": native_kernels(),
+            "torch_on_cpu": torch_on_cpu(),
             "versions": versions(),
             "settings": {**settings._asdict(), "repeats": repeats},
             "load_average": [round(os.getloadavg()[0], 2)],
@@ -50,6 +52,7 @@ class Results:
         }
         options = [f"{name}={value}" for name, value in settings.xla_options.items()]
         extra = options + [settings.precision] * (settings.precision != "float32")
+        extra += [settings.instruction_set] * bool(settings.instruction_set) + ["torch-denormals"] * settings.torch_denormals
         self.path = folder / f"{slug('-'.join([suite, self.data['device']['name'], *extra]))}.json"
 
     def add(self, section: str, shape: Shape, quantity: str, samples: dict[str, list[float]], **sizes: int) -> None:
@@ -77,8 +80,8 @@ class Results:
 def device() -> dict[str, Any]:
     """What JAX runs on, under a name that a file can have, and what else bears on speed."""
     kind = jax.devices()[0].device_kind
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    name = f"{_processor()} {cores} cores" if jax.default_backend() == "cpu" else kind
+    cores = cpus()
+    name = f"{_processor()} {cores} core{'s' * (cores > 1)}" if jax.default_backend() == "cpu" else kind
     return {"platform": jax.default_backend(), "kind": kind, "name": name, "processor": _processor(), "cpu_cores": cores}
 
 

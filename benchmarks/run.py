@@ -11,7 +11,7 @@ from benchmarks.check import MismatchError
 from benchmarks.peers import PEERS, why_absent
 from benchmarks.problem import Shape
 from benchmarks.results import Results
-from benchmarks.settings import PRECISIONS, Settings, apply, on_gpu
+from benchmarks.settings import INSTRUCTION_SETS, PRECISIONS, Settings, apply, on_gpu
 from benchmarks.suites import SUITES, Bench
 from experiments.command import OneLineParser, as_typed, whole_number
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = make_parser()
     options = parser.parse_args(arguments)
     suite = SUITES[options.suite]
-    settings = Settings(dict(options.xla_options), options.precision)
+    settings = Settings(dict(options.xla_options), options.precision, options.instruction_set, options.torch_denormals)
     refuse_what_does_not_fit(parser, options)
     try:
         apply(settings)
@@ -86,6 +86,10 @@ def make_parser() -> OneLineParser:
     parser.add_argument("--xla-options", type=xla_option, nargs="+", default=[], metavar="NAME=VALUE", help=options)
     precision = "of matrix products on a GPU, for all contestants (default: %(default)s)"
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help=precision)
+    kernels = "of our native kernels on a CPU (default: the first that the processor has)"
+    parser.add_argument("--instruction-set", choices=INSTRUCTION_SETS, help=kernels)
+    denormals = "PyTorch computes with denormal numbers on a CPU, as by default, instead of flushing them to zero as XLA does"
+    parser.add_argument("--torch-denormals", action="store_true", help=denormals)
     return parser
 
 

@@ -23,10 +23,15 @@ LONGEST = Shape(batch=32, time=16384, features=16, hidden=256)
 
 OURS = ("lstm", "momentum-lstm", "adam-lstm")
 FOREIGN = ("torch-lstm", "jax-cudnn-lstm", "flax-nnx-lstm", "flax-linen-lstm", "torch-loop-momentum-lstm")
-LSTMS = (*FOREIGN, *OURS, "nnx-momentum-lstm")
-CORES = ("flax-nnx-elman", "elman", "momentum-elman", "flax-nnx-momentum-dtriv", "momentum-dtriv")
+LSTMS = (*FOREIGN, *OURS, "lstm-chunked", "nnx-momentum-lstm")
+GRUS = ("torch-gru", "flax-nnx-gru", "gru", "momentum-gru")
+ELMANS = ("torch-rnn", "flax-nnx-elman", "elman", "momentum-elman")
+DTRIVS = ("flax-nnx-momentum-dtriv", "momentum-dtriv")
+CORES = (*GRUS, *ELMANS, *DTRIVS)
 COMPILED = ("flax-nnx-lstm", "flax-linen-lstm", *OURS)
 IN_MEMORY = ("torch-lstm", "flax-nnx-lstm", *OURS)
+GPU_LSTMS = ("torch-lstm", "jax-cudnn-lstm", "flax-nnx-lstm", "torch-loop-momentum-lstm", *OURS)
+GPU_CORES = ("flax-nnx-elman", "elman", "momentum-elman", *DTRIVS)
 
 
 class Bench(NamedTuple):
@@ -119,9 +124,9 @@ def shapes(bench: Bench) -> None:
 
 
 def cores(bench: Bench) -> None:
-    """The other cores: Elman and orthogonal, against Flax's and against the same cell stepped by Flax."""
-    for shape in bench.shapes or (TIMIT,):
-        timed(bench, "cores", CORES, shape)
+    """GRU and Elman against PyTorch's and Flax's; orthogonal, at one shape, against the same cell stepped by Flax."""
+    for shape, names in [(shape, CORES) for shape in bench.shapes] or [(MNIST, (*GRUS, *ELMANS)), (TIMIT, CORES)]:
+        timed(bench, "cores", names, shape)
 
 
 def growth(bench: Bench) -> None:
@@ -136,17 +141,24 @@ def growth(bench: Bench) -> None:
 
 
 def runs_by_vmap(bench: Bench) -> None:
-    """Several runs of one small training step under `jax.vmap`, against one."""
+    """Several runs of one small training step under `jax.vmap`: against one, and a grid of eight against one after another."""
     if not bench.may_begin("sweep"):
         return
-    bench.log(f"sweep, {sweep.SHAPE}: {sweep.RUNS} runs by vmap, {bench.repeats} rounds")
+    bench.log(f"sweep, {sweep.SHAPE}: {sweep.RUNS} runs by vmap, and a grid of {len(sweep.GRID)}, {bench.repeats} rounds")
     apply(bench.settings.exact)
-    found = sweep.check(bench.settings.exact)
-    bench.results.data["checks"].append({"section": "sweep", "case": sweep.SHAPE._asdict(), **found})
+    grid = sweep.grid()
+    for section, runs in ((sweep.SECTION, sweep.many(sweep.RUNS[-1])), (sweep.GRID_SECTION, grid)):
+        found = sweep.check(runs, bench.settings.exact)
+        bench.results.data["checks"].append({"section": section, "case": sweep.SHAPE._asdict(), **found})
     apply(bench.settings)
-    calls = {runs: sweep.call(runs, bench.settings) for runs in sweep.RUNS}
+    calls = {runs: sweep.together(sweep.many(runs), bench.settings) for runs in sweep.RUNS}
     for runs, samples in interleaved(calls, bench.repeats).items():
-        bench.results.add("sweep", sweep.SHAPE, TRAINING, {sweep.PEER: samples}, runs=runs)
+        bench.results.add(sweep.SECTION, sweep.SHAPE, TRAINING, {sweep.PEER: samples}, runs=runs)
+    both = {sweep.BY_VMAP: sweep.together(grid, bench.settings), sweep.IN_TURN: sweep.in_turn(grid, bench.settings)}
+    seconds = interleaved(both, bench.repeats)
+    ratio = [a / b for a, b in zip(seconds[sweep.BY_VMAP], seconds[sweep.IN_TURN], strict=True)]
+    for quantity, samples in {**seconds, sweep.RATIO: ratio}.items():
+        bench.results.add(sweep.GRID_SECTION, sweep.SHAPE, quantity, {sweep.PEER: samples}, runs=len(sweep.GRID))
     bench.results.save()
 
 
@@ -189,14 +201,13 @@ def compile_times(bench: Bench) -> None:
 
 def gpu(bench: Bench) -> None:
     """Everything for one CUDA GPU in under 8 minutes: what matters most comes first. It has not been run yet."""
-    lstms = tuple(name for name in LSTMS if name not in ("flax-linen-lstm", "nnx-momentum-lstm"))
     for shape in bench.shapes or (MNIST, TIMIT, PTB):
-        timed(bench, "shapes", lstms, shape)
-    timed(bench, "cores", CORES, TIMIT)
+        timed(bench, "shapes", GPU_LSTMS, shape)
+    timed(bench, "cores", GPU_CORES, TIMIT)
     runs_by_vmap(bench)
     peak_memory(bench._replace(repeats=1, shapes=(WIDE_MNIST,)))
     if not bench.shapes:
-        timed(bench, "shapes", lstms, LONG)
+        timed(bench, "shapes", GPU_LSTMS, LONG)
 
 
 class Suite(NamedTuple):
@@ -221,5 +232,5 @@ SUITES = {
     "sweep": Suite(runs_by_vmap, 15, (), shapes=False),
     "memory": Suite(peak_memory, 3, IN_MEMORY),
     "compile": Suite(compile_times, 3, COMPILED),
-    "gpu": Suite(gpu, 10, (*LSTMS, *CORES), seconds=360, needs_gpu=True),
+    "gpu": Suite(gpu, 10, (*GPU_LSTMS, *GPU_CORES), seconds=360, needs_gpu=True),
 }

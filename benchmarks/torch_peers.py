@@ -1,4 +1,4 @@
-"""Models in PyTorch, as contestants. On CUDA, `torch.nn.LSTM` is cuDNN's. This module needs torch."""
+"""Models in PyTorch, as contestants. On CUDA, `torch.nn`'s own are cuDNN's. This module needs torch."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,17 @@ import numpy as np
 import torch
 from torch import nn
 
-import momentum_rnn_jax as mr
 from benchmarks.contestant import DECAY, INFERENCE, LEARNING_RATE, TRAINING, Ready
 from benchmarks.problem import Problem
 from benchmarks.settings import Settings
+
+# Where each of PyTorch's arrays is in ours, transposed; gates have the same order.
+ENTRIES = {
+    "weight_ih_l0": ("input", "kernel"),
+    "weight_hh_l0": ("core", "kernel"),
+    "bias_ih_l0": ("input", "bias"),
+    "bias_hh_l0": ("core", "bias"),
+}
 
 
 class MomentumLSTM(nn.Module):
@@ -49,6 +56,16 @@ def lstm(problem: Problem, settings: Settings) -> "TorchContestant":
     return TorchContestant(nn.LSTM(problem.shape.features, problem.shape.hidden), problem)
 
 
+def gru(problem: Problem, settings: Settings) -> "TorchContestant":
+    """`torch.nn.GRU`."""
+    return TorchContestant(nn.GRU(problem.shape.features, problem.shape.hidden), problem)
+
+
+def rnn(problem: Problem, settings: Settings) -> "TorchContestant":
+    """`torch.nn.RNN`, whose activation is tanh."""
+    return TorchContestant(nn.RNN(problem.shape.features, problem.shape.hidden), problem)
+
+
 def momentum_lstm_loop(problem: Problem, settings: Settings) -> "TorchContestant":
     """The loop above."""
     drive = problem.cell.drive
@@ -56,11 +73,11 @@ def momentum_lstm_loop(problem: Problem, settings: Settings) -> "TorchContestant
 
 
 class TorchContestant:
-    """A PyTorch module in eager mode, on the kind of device that JAX runs on, with PyTorch's default threads."""
+    """A PyTorch module in eager mode, on the kind of device that JAX runs on."""
 
     def __init__(self, module: nn.Module, problem: Problem):
         self.device = torch.device("cuda" if jax.default_backend() == "gpu" else "cpu")
-        self.weights = {name: torch.tensor(np.asarray(array)) for name, array in mr.to_torch_lstm(problem.params).items()}
+        self.weights = {name: torch.tensor(problem.params[part][entry].T) for name, (part, entry) in ENTRIES.items()}
         self.module = module.to(self.device)
         self.xs = torch.tensor(problem.xs, device=self.device)
 
@@ -77,12 +94,16 @@ class TorchContestant:
         self.module.load_state_dict(self.weights)
         self.module.zero_grad()
         self._loss().backward()
-        arrays = {name: parameter.grad.cpu().numpy() for name, parameter in self.module.named_parameters()}
+        found: dict[str, dict[str, Any]] = {"input": {}, "core": {}}
+        for name, parameter in self.module.named_parameters():
+            part, entry = ENTRIES[name]
+            found[part][entry] = parameter.grad.cpu().numpy().T.copy()
         self.module.zero_grad()
-        return jax.device_get(mr.from_torch_lstm(arrays)[1])
+        return found
 
     def _loss(self) -> torch.Tensor:
-        _, (h, _) = self.module(self.xs)
+        _, last = self.module(self.xs)
+        h = last[0] if isinstance(last, tuple) else last
         return h.square().mean()
 
     def _inference(self) -> Callable[[], None]:

@@ -2,8 +2,11 @@
 
 import gc
 import json
+import os
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +15,14 @@ import pytest
 from jax.experimental import rnn
 
 import momentum_rnn_jax as mr
-from benchmarks import chart, floor, jax_peers, memory, peers, problem, report, run, settings, suites, sweep, timing
+from benchmarks import chart, floor, jax_peers, memory, peers, problem, report, run, settings, suites, sweep, table, timing
 from benchmarks.check import MismatchError, check, compare
 from benchmarks.jax_contestant import JaxContestant
 from benchmarks.peers import PEERS
 from benchmarks.problem import CELLS, Shape
 from benchmarks.results import Results
-from benchmarks.settings import Settings
+from benchmarks.settings import INSTRUCTION_SETS, Settings
+from momentum_rnn_jax import native
 
 TINY = Shape(batch=3, time=6, features=2, hidden=4)
 SETTINGS = Settings({})
@@ -30,11 +34,20 @@ def as_a_user_finds_jax():
     with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
         yield
     jax.config.update("jax_enable_compilation_cache", cache)
+    if not native.why_not():
+        native.use_instruction_set(settings._best_instruction_set())
 
 
 @pytest.fixture
 def without_torch(monkeypatch):
-    monkeypatch.setattr(peers, "torch_installed", lambda: False)
+    for module in (peers, settings):
+        monkeypatch.setattr(module, "torch_installed", lambda: False)
+
+
+needs_torch = pytest.mark.skipif(
+    not settings.torch_installed(), reason="torch is a peer of the benchmarks, and no dependency of the tests"
+)
+needs_kernels = pytest.mark.skipif(bool(native.why_not()), reason="the native kernels are not installed")
 
 
 def contestants(names):
@@ -53,21 +66,30 @@ def test_jax_peers_compute_the_same(kind):
     assert all(one["outputs"] < 1e-5 and one["gradients"] < 1e-5 for one in found)
 
 
-@pytest.mark.parametrize("name", ["torch-lstm", "torch-loop-momentum-lstm"])
+@needs_torch
+@pytest.mark.parametrize("name", [name for name, peer in PEERS.items() if "torch" in peer.needs])
 def test_torch_peers_compute_the_same(name):
-    pytest.importorskip("torch", reason="torch is a peer of the benchmarks, and no dependency of the tests")
     (found,) = check(*contestants([name]), SETTINGS)
     assert found["peers"] == ["ours", name]
     assert max(found["outputs"], found["gradients"]) < 1e-5
 
 
-def test_a_torch_contestant_begins_with_its_own_weights_again():
-    pytest.importorskip("torch", reason="torch is a peer of the benchmarks, and no dependency of the tests")
-    (contestant,) = contestants(["torch-lstm"])[0].values()
+@needs_torch
+@pytest.mark.parametrize("name", ["torch-lstm", "torch-gru", "torch-rnn"])
+def test_a_torch_contestant_begins_with_its_own_weights_again(name):
+    (contestant,) = contestants([name])[0].values()
     before = contestant.outputs()
     contestant.ready("training step").call()
     contestant.ready("inference").call()
     assert np.array_equal(contestant.outputs(), before)
+
+
+def test_ours_of_another_path_is_checked_against_ours_by_itself():
+    found = check(*contestants(["lstm-chunked"]), SETTINGS)
+    assert [one["peers"] for one in found] == [["ours", "lstm-chunked"], ["ours", "unroll(method='stepwise'), both in float64"]]
+    made = contestants(["lstm-chunked"])[0]["lstm-chunked"]
+    program = jax.jit(made.model.apply).lower(made.model.params, made.model.xs).as_text()
+    assert "momentum_rnn_jax_forward" not in program
 
 
 def test_weights_of_cudnn_are_laid_out_as_jax_documents(monkeypatch):
@@ -171,13 +193,94 @@ def test_a_process_that_fails_is_no_measurement(monkeypatch):
 
 def test_many_runs_by_vmap_are_the_runs_alone(monkeypatch):
     monkeypatch.setattr(sweep, "SHAPE", TINY)
-    monkeypatch.setattr(sweep, "RUNS", (1, 3))
-    found = sweep.check(SETTINGS)
-    assert max(found["outputs"], found["gradients"]) < 1e-5
+    for runs in (sweep.many(3), sweep.grid()):
+        found = sweep.check(runs, SETTINGS)
+        assert max(found["outputs"], found["gradients"]) < 1e-5
     right, mus = sweep._model, iter([0.1, 0.9])
     monkeypatch.setattr(sweep, "_model", lambda hyper, xs: right(hyper | {"mu": jnp.array(next(mus))}, xs))
     with pytest.raises(MismatchError, match="a run by vmap and alone: outputs differ by"):
-        sweep.check(SETTINGS)
+        sweep.check(sweep.many(3), SETTINGS)
+
+
+def test_the_grid_crosses_seeds_step_sizes_and_mu(monkeypatch):
+    monkeypatch.setattr(sweep, "SHAPE", TINY)
+    hyper, params, _ = sweep.grid()
+    kernels = [kernel.tobytes() for kernel in np.asarray(params["input"]["kernel"])]
+    assert len(set(kernels)) == 2
+    assert len(set(zip(kernels, hyper["mu"].tolist(), hyper["step_size"].tolist(), strict=True))) == 8
+
+
+def test_runs_by_vmap_and_one_after_another_train_alike(monkeypatch):
+    monkeypatch.setattr(sweep, "SHAPE", TINY)
+    trained = []
+    waited = jax.block_until_ready
+    monkeypatch.setattr(
+        sweep.jax, "block_until_ready", lambda result: trained.append(jax.device_get(result[0])) or waited(result)
+    )
+    together, in_turn = sweep.together(sweep.grid(), SETTINGS), sweep.in_turn(sweep.grid(), SETTINGS)
+    for call in (together, together, in_turn, in_turn):
+        call()
+    _, by_vmap, *alone = trained
+    assert len(alone) == 16
+    for i, params in enumerate(alone[8:]):
+        jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b, atol=1e-6), by_vmap, params)
+
+
+# What is set alike
+
+
+@pytest.fixture
+def another_instruction_set():
+    if native.why_not() or settings._best_instruction_set() == "baseline":
+        pytest.skip("there is only one set of instructions")
+    return "baseline"
+
+
+def test_an_instruction_set_lasts_until_settings_without(another_instruction_set):
+    best = native.instruction_set()
+    settings.apply(Settings({}, instruction_set=another_instruction_set))
+    assert settings.native_kernels() == {"instruction_set": another_instruction_set, "default": best}
+    settings.apply(SETTINGS)
+    assert settings.native_kernels() == {"instruction_set": best, "default": best}
+
+
+@needs_kernels
+def test_an_instruction_set_that_the_processor_lacks_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(settings, "_best_instruction_set", lambda: "x86-64-v3")
+    with pytest.raises(SystemExit):
+        run.main(["--instruction-set", "x86-64-v4"])
+    message = "error: --instruction-set must be one of x86-64-v3, baseline on this processor, got 'x86-64-v4'\n"
+    assert capsys.readouterr().err == message
+
+
+def test_without_kernels_an_instruction_set_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(native, "why_not", lambda: "the native kernels are not installed")
+    with pytest.raises(SystemExit):
+        run.main(["--instruction-set", INSTRUCTION_SETS[-1]])
+    assert capsys.readouterr().err == "error: --instruction-set baseline: the native kernels are not installed\n"
+    assert settings.native_kernels() == {"absent": "the native kernels are not installed"}
+
+
+IN_A_NEW_PROCESS = """
+import os, sys
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:int(sys.argv[1])])
+from benchmarks import results, settings
+settings.apply(settings.Settings({}, torch_denormals=sys.argv[2] == "kept"))
+print(results.device()["cpu_cores"], settings.torch_on_cpu())
+"""
+
+
+@needs_torch
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity of a process")
+@pytest.mark.parametrize("denormals", ["flushed", "kept"])
+@pytest.mark.parametrize("cpus", range(1, min(2, settings.cpus()) + 1))
+def test_threads_of_torch_are_as_many_as_cpus_and_all_flush_denormals(cpus, denormals):
+    # Of threads that are there already, those of other tests, PyTorch sets the calling one alone.
+    command = [sys.executable, "-c", IN_A_NEW_PROCESS, str(cpus), denormals]
+    printed = subprocess.run(
+        command, cwd=pathlib.Path(run.__file__).parents[1], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed == f"{cpus} { {'threads': cpus, 'flushes_denormals': denormals == 'flushed'} }\n"
 
 
 # A run
@@ -199,8 +302,13 @@ def test_a_run_writes_what_it_measured(tmp_path, capsys, without_torch):
     assert data["settings"] == {
         "xla_options": {"xla_cpu_experimental_ynn_fusion_type": ""},
         "precision": "float32",
+        "instruction_set": None,
+        "torch_denormals": False,
         "repeats": 2,
     }
+    assert data["native_kernels"] == settings.native_kernels()
+    assert data["torch_on_cpu"] is None
+    assert data["device"]["cpu_cores"] == settings.cpus()
     assert data["versions"]["jax"] == jax.__version__
     assert data["versions"]["momentum_rnn_jax"] == mr.__version__
     assert data["device"]["platform"] == jax.default_backend()
@@ -272,18 +380,46 @@ def test_no_case_begins_after_the_deadline(tmp_path):
 
 @pytest.mark.parametrize(
     ("suite", "sections", "cases"),
-    [("compile", {"compile"}, 2), ("sweep", {"sweep"}, 3), ("cores", {"cores"}, 1)],
+    [("compile", {"compile"}, 2), ("sweep", {"sweep", "sweep over a grid"}, 4), ("cores", {"cores"}, 1)],
 )
 def test_other_suites_run(tmp_path, monkeypatch, suite, sections, cases):
     monkeypatch.setattr(sweep, "SHAPE", TINY)
     monkeypatch.setattr(sweep, "RUNS", (1, 2, 3))
-    arguments = {"compile": ["--shapes", "3,6,2,4", "--only", "lstm"], "cores": ["--shapes", "3,6,2,4", "--only", "elman"]}
+    arguments = {
+        "compile": ["--shapes", "3,6,2,4", "--only", "lstm"],
+        "cores": ["--shapes", "3,6,2,4", "--only", "gru", "flax-nnx-gru", "elman"],
+    }
     assert start(tmp_path, "--suite", suite, "--repeats", "1", *arguments.get(suite, [])) == 0
     data = json.loads(next(tmp_path.glob("*.json")).read_text())
     assert {m["section"] for m in data["measurements"]} == sections
     assert len({json.dumps(m["case"]) for m in data["measurements"]}) == cases
     assert data["checks"]
     assert data["complete"]
+
+
+def test_a_sweep_has_eight_runs_by_vmap_relative_to_one_after_another(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sweep, "SHAPE", TINY)
+    monkeypatch.setattr(sweep, "RUNS", (1, 2))
+    assert start(tmp_path, "--suite", "sweep", "--repeats", "2") == 0
+    data = json.loads(next(tmp_path.glob("*.json")).read_text())
+    by_vmap, in_turn, ratio = (
+        next(m for m in data["measurements"] if m["quantity"] == quantity)
+        for quantity in (sweep.BY_VMAP, sweep.IN_TURN, sweep.RATIO)
+    )
+    assert ratio["case"] == {**TINY._asdict(), "runs": 8}
+    assert ratio["samples"] == [a / b for a, b in zip(by_vmap["samples"], in_turn["samples"], strict=True)]
+    assert "**Ratio of the training step by vmap to one after another**: median (quartiles)" in capsys.readouterr().out
+
+
+def test_cores_are_run_at_two_shapes_and_orthogonal_ones_at_one(tmp_path, monkeypatch):
+    begun = []
+    monkeypatch.setattr(suites, "timed", lambda bench, section, names, shape: begun.append((shape, names)))
+    suites.cores(suites.Bench(SETTINGS, results(tmp_path), 1, print))
+    suites.cores(suites.Bench(SETTINGS, results(tmp_path), 1, print, shapes=(TINY,)))
+    (mnist, gated), *others = begun
+    assert mnist == (128, 784, 1, 128)
+    assert others == [((32, 200, 129, 158), suites.CORES), (TINY, suites.CORES)]
+    assert set(suites.CORES) - set(gated) == {"flax-nnx-momentum-dtriv", "momentum-dtriv"}
 
 
 # The report
@@ -318,14 +454,58 @@ def test_growth_is_a_line_and_runs_are_relative_to_one(tmp_path):
     found = results(tmp_path, "sweep")
     for runs, samples in ((1, [1.0, 2.0]), (4, [1.5, 2.0]), (16, [2.0, 8.0])):
         found.add("sweep", TINY, "training step", {"momentum-lstm": samples}, runs=runs)
-    (table,) = report.tables(found.data)
-    assert table.axis == 4
-    assert table.fixed_sizes == "batch 3, time 6, features 2, hidden 4"
+    (only,) = table.tables(found.data)
+    assert only.axis == 4
+    assert only.fixed_sizes == "batch 3, time 6, features 2, hidden 4"
     text = report.markdown(found.data)
     assert "| batch 3, time 6, features 2, hidden 4 | runs by vmap 1 | runs by vmap 4 | runs by vmap 16 |" in text
     assert "| so many runs / one | 1 | 1.25 (1.12–1.38) | 3 (2.5–3.5) |" in text
-    chart.draw(found.data, [table], tmp_path / "chart.png")
+    chart.draw(found.data, [only], tmp_path / "chart.png")
     assert (tmp_path / "chart.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("native_kernels", "torch_on_cpu", "lines"),
+    [
+        (
+            {"instruction_set": "x86-64-v3", "default": "x86-64-v4"},
+            {"threads": 2, "flushes_denormals": True},
+            [
+                "CPUs: 3; instruction set of our native kernels: x86-64-v3 (by default x86-64-v4).",
+                "PyTorch on the CPU: threads: 2; denormal numbers: flushed to zero, as by XLA.",
+            ],
+        ),
+        (
+            {"absent": "they are not installed"},
+            {"threads": 1, "flushes_denormals": False},
+            [
+                "CPUs: 3; instruction set of our native kernels: not used: they are not installed.",
+                "PyTorch on the CPU: threads: 1; denormal numbers: kept, while XLA flushes them to zero.",
+            ],
+        ),
+        ({"absent": "JAX runs on a GPU"}, None, ["CPUs: 3; instruction set of our native kernels: not used: JAX runs on a GPU."]),
+    ],
+)
+def test_the_report_says_what_was_set(tmp_path, native_kernels, torch_on_cpu, lines):
+    found = results(tmp_path)
+    found.data |= {"native_kernels": native_kernels, "torch_on_cpu": torch_on_cpu}
+    found.data["device"]["cpu_cores"] = 3
+    said = report.markdown(found.data).splitlines()
+    assert [line for line in said if line.startswith(("CPUs", "PyTorch"))] == lines
+
+
+def test_results_under_other_settings_have_files_of_their_own(tmp_path):
+    names = {
+        Results(tmp_path, "quick", "", one, 3).path.name
+        for one in (SETTINGS, Settings({}, instruction_set="baseline"), Settings({}, torch_denormals=True))
+    }
+    assert len(names) == 3
+
+
+@pytest.mark.parametrize("path", sorted(run.RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_results_of_before_can_still_be_read(path):
+    data = json.loads(path.read_text())
+    assert report.markdown(data).startswith(f"# Benchmarks: {data['suite']}\n")
 
 
 def test_the_report_can_be_written_again(tmp_path):
@@ -360,6 +540,8 @@ def test_a_run_that_measured_nothing_has_a_text_and_no_chart(tmp_path):
         (["--suite", "sweep", "--shapes", "1,2,3,4"], "--shapes does not go with --suite sweep"),
         (["--suite", "sweep", "--only", "lstm"], "--only lstm: --suite sweep has one contestant alone"),
         (["--only", "torch-lstm"], "--only torch-lstm: torch is not installed (pip install '.[bench]')"),
+        (["--torch-denormals"], "--torch-denormals: torch is not installed (pip install '.[bench]')"),
+        (["--instruction-set", "avx"], "argument --instruction-set: invalid choice: 'avx'"),
         (["--xla-options", "fast"], "argument --xla-options: must be name=value, got 'fast'"),
         (["--xla-options", "xla_nonsense=1"], "--xla-options: XLA refuses them:"),
         (["--out", str(pathlib.Path(__file__))], "no results can be written there"),
