@@ -34,11 +34,21 @@ class NoLibraryError(Exception):
     """Why the kernels cannot be compiled, in one line."""
 
 
+def words(variable: str) -> list[str]:
+    """An environment variable, split as a shell would."""
+    try:
+        return shlex.split(os.environ.get(variable, ""))
+    except ValueError as error:
+        raise NoLibraryError(f"{variable} is malformed: {error}") from None
+
+
 def compiler() -> list[str]:
     """The command of the C++ compiler: `CXX`, or the first of the usual ones."""
-    for command in (os.environ.get("CXX"), "g++", "clang++", "c++"):
-        if command and shutil.which(shlex.split(command)[0]):
-            return shlex.split(command)
+    if sys.platform == "win32":
+        raise NoLibraryError("they are not written for Windows")
+    for command in (words("CXX"), ["g++"], ["clang++"], ["c++"]):
+        if command and shutil.which(command[0]):
+            return command
     raise NoLibraryError("no C++ compiler was found (g++ or clang++, or the environment variable CXX)")
 
 
@@ -56,7 +66,7 @@ def headers() -> str:
 
 def compile_library(output: Path) -> None:
     """Compile and link the kernels, once for every instruction set and precision."""
-    extra = shlex.split(os.environ.get("CXXFLAGS", ""))
+    extra = words("CXXFLAGS")
     command = [*compiler(), *FLAGS, *extra, "-isystem", headers(), "-c"]
     with tempfile.TemporaryDirectory() as folder:
         jobs = [[*command, str(SOURCES / "handlers.cc"), "-o", f"{folder}/handlers.o"]]
@@ -96,7 +106,8 @@ class BuildKernels(build_ext):
         except NoLibraryError as why:
             if wanted == "1":
                 raise
-            output.unlink(missing_ok=True)
+            for stale in (output, Path(__file__).parent / self.get_ext_filename(ext.name)):
+                stale.unlink(missing_ok=True)
             print(f"momentum_rnn_jax is installed without its native CPU kernels: {why}.", file=sys.stderr)
 
     def copy_extensions_to_source(self) -> None:
@@ -109,7 +120,7 @@ class Wheel(bdist_wheel):
     """One wheel per platform, or one for all of them without the kernels."""
 
     def get_tag(self) -> tuple[str, str, str]:
-        if not any(Path(self.bdist_dir).rglob("kernels.so")):
+        if not Path(self.bdist_dir, *NAME.split(".")).with_suffix(".so").exists():
             return "py3", "none", "any"
         return "py3", "none", super().get_tag()[2]
 

@@ -1,6 +1,7 @@
 // The two XLA calls, checked: a wrong shape or dtype is an error of the call, never a crash.
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <new>
 #include <string>
 #include <vector>
@@ -188,10 +189,10 @@ template <class Real> std::string run_backward(const Kernels<Real>& kernels, ffi
   given.hs = operands.next<Real>("dhs", real, {s.steps, s.batch, s.hidden}, false);
   given.last_c = operands.next<Real>("dlast_c", real, state, !kernels.cell);
   Gradients<Real> to{};
-  to.kernel = operands.next_result<Real>("dkernel", real, {s.hidden, G}, false);
-  to.input = operands.next_result<Real>("dinput", real, {s.features, G}, !a.x.at);
-  to.bias = operands.next_result<Real>("dbias", real, {G}, false);
-  to.extra = operands.next_result<Real>("dextra", real, {s.hidden}, !kernels.extra);
+  to.kernel = operands.next_result<Real>("dkernel", real, {s.hidden, G});
+  to.input = operands.next_result<Real>("dinput", real, {s.features, G}, !a.x.at || !to.kernel.at);
+  to.bias = operands.next_result<Real>("dbias", real, {G}, !to.kernel.at);
+  to.extra = operands.next_result<Real>("dextra", real, {s.hidden}, !kernels.extra || !to.kernel.at);
   to.first_h = operands.next_result<Real>("dfirst_h", real, state, false);
   to.first_c = operands.next_result<Real>("dfirst_c", real, state, !kernels.cell);
   to.start_h = operands.next_result<Real>("dstart_h", real, state, !a.resets.at);
@@ -217,6 +218,8 @@ ffi::Error call(ffi::ThreadPool pool, Operands operands, int64_t cell, int64_t r
     return error.empty() ? ffi::Error::Success() : ffi::Error::InvalidArgument("momentum_rnn_jax: " + error);
   } catch (const std::bad_alloc&) {
     return ffi::Error(ffi::ErrorCode::kResourceExhausted, "momentum_rnn_jax: out of memory");
+  } catch (const std::exception& error) {
+    return ffi::Error(ffi::ErrorCode::kInternal, std::string("momentum_rnn_jax: ") + error.what());
   }
 }
 

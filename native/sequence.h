@@ -29,6 +29,12 @@ template <class Real> class AlignedBuffer {  // aligned to a vector; std::bad_al
   Real* at_;
 };
 
+template <class Real> std::vector<AlignedBuffer<Real>> buffers(long count, long size) {
+  std::vector<AlignedBuffer<Real>> made;
+  for (long i = 0; i < count; ++i) made.emplace_back(size);
+  return made;
+}
+
 template <class Real> void copy_rows(Real* to, long to_stride, const Real* from, long from_stride, long count, long length) {
   for (long i = 0; i < count; ++i) std::memcpy(to + i * to_stride, from + i * from_stride, length * sizeof(Real));
 }
@@ -60,6 +66,9 @@ template <class Real> struct Arguments {
   RunView<const Real> x, d, input, kernel, bias, extra, first_h, first_c, start_h, start_c;
   RunView<const uint8_t> resets, valid;
 
+  // How many weights there are to pack: those of every run, unless all share them.
+  long packs() const { return kernel.stride || input.stride || bias.stride ? runs : 1; }
+
   Job<Real> job(long run) const {
     Job<Real> j = sizes;
     j.x = x[run], j.d = d[run], j.input = input[run], j.kernel = kernel[run], j.bias = bias[run], j.extra = extra[run];
@@ -79,15 +88,20 @@ void forward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argumen
   const long width = padded(hidden), weights = (hidden + arguments.sizes.features) * kernels.gates * hidden;
   const long vectors = (hidden + kernels.lanes - 1) / kernels.lanes, panels = kernels.forward_panels(hidden);
   const long packed = vectors * kernels.lanes * kernels.gates * (hidden + arguments.sizes.features);
+  const long packs = arguments.packs();
   std::vector<AlignedBuffer<Real>> memory;
   std::vector<Job<Real>> jobs;
   for (long run = 0; run < runs; ++run) {
     Job<Real> j = arguments.job(run);
     j.hs = to.hs[run], j.cs = to.cs[run], j.gates = to.gates[run];
-    memory.emplace_back(packed + PREFETCHED);
-    j.packed = memory.back();
-    memory.emplace_back(vectors * kernels.lanes * kernels.gates);
-    j.packed_bias = memory.back();
+    if (run < packs) {
+      memory.emplace_back(packed + PREFETCHED);
+      j.packed = memory.back();
+      memory.emplace_back(vectors * kernels.lanes * kernels.gates);
+      j.packed_bias = memory.back();
+    } else {
+      j.packed = jobs[0].packed, j.packed_bias = jobs[0].packed_bias;
+    }
     memory.emplace_back(kernels.cell ? batch * width : 0);
     j.c = memory.back();
     if (kernels.cell) {
@@ -96,20 +110,19 @@ void forward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argumen
     }
     jobs.push_back(j);
   }
-  workers.run(1, runs * panels, [&](long, long item) { kernels.pack_forward(jobs[item / panels], item % panels); });
+  workers.run(1, packs * panels, [&](long, long item) { kernels.pack_forward(jobs[item / panels], item % panels); });
   const Partition partition = Partition::of(runs, batch, weights, workers.size(), sizeof(Real));
   if (const long groups = partition.groups) {
+    const auto scratch = buffers<Real>(runs * groups, kernels.forward_scratch(batch));
     workers.run(1, runs * groups, [&](long, long item) {
       const Job<Real>& j = jobs[item / groups];
       const long r0 = batch * (item % groups) / groups, r1 = batch * (item % groups + 1) / groups;
-      AlignedBuffer<Real> scratch(kernels.forward_scratch(r1 - r0));
-      for (long t = 0; t < steps; ++t) kernels.forward(j, t, r0, r1, 0, panels, scratch);
+      for (long t = 0; t < steps; ++t) kernels.forward(j, t, r0, r1, 0, panels, scratch[item]);
     });
   } else {
     const long items = std::min(panels, partition.units);
+    const auto scratch = buffers<Real>(items, kernels.forward_scratch(batch));
     for (const Job<Real>& j : jobs) {
-      std::vector<AlignedBuffer<Real>> scratch;
-      for (long i = 0; i < items; ++i) scratch.emplace_back(kernels.forward_scratch(batch));
       workers.run(steps, items, [&](long t, long i) {
         kernels.forward(j, t, 0, batch, panels * i / items, panels * (i + 1) / items, scratch[i]);
       });
@@ -125,7 +138,8 @@ template <class Real> struct Cotangents {
 };
 
 template <class Real> struct Gradients {
-  RunView<Real> input, kernel, bias, extra, first_h, first_c, start_h, start_c;
+  RunView<Real> input, kernel, bias, extra;  // the first three together, or null
+  RunView<Real> first_h, first_c, start_h, start_c;
   RunView<Real> d;  // of every step, or null
 };
 
@@ -143,7 +157,8 @@ void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argume
   const long groups = partition.groups, parts = std::max(1L, groups);
   const long every = std::max(1L, UPDATE_ROWS * parts / std::max(1L, batch));
   const long ring = groups ? std::min(steps, every + 1) : steps;
-  const bool recomputed = kernels.kept && !results.gates.at;
+  const bool recomputed = kernels.kept && !results.gates.at, wants_weights = to.kernel.at;
+  const long packs = arguments.packs();
   std::vector<AlignedBuffer<Real>> memory;
   auto zeros = [&](long count) {
     memory.emplace_back(count);
@@ -171,13 +186,17 @@ void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argume
       memory.emplace_back(ring * batch * columns);
       j.dd = memory.back();
     }
-    memory.emplace_back(vectors * kernels.lanes * columns + PREFETCHED);
-    j.packed_transpose = memory.back();
-    if (recomputed) {
-      memory.emplace_back(vectors * kernels.lanes * kernels.gates * (hidden + j.features) + PREFETCHED);
+    if (run < packs) {
+      memory.emplace_back(vectors * kernels.lanes * columns + PREFETCHED);
+      j.packed_transpose = memory.back();
+      if (recomputed) {
+        memory.emplace_back(vectors * kernels.lanes * kernels.gates * (hidden + j.features) + PREFETCHED);
       j.packed = memory.back();
       memory.emplace_back(vectors * kernels.lanes * kernels.gates);
       j.packed_bias = memory.back();
+      }
+    } else {
+      j.packed_transpose = jobs[0].packed_transpose, j.packed = jobs[0].packed, j.packed_bias = jobs[0].packed_bias;
     }
     j.carry_h = zeros(batch * width);
     j.carry_c = zeros(kernels.cell ? batch * width : 0);
@@ -186,25 +205,27 @@ void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argume
     if (j.dstart_h) std::memset(j.dstart_h, 0, batch * hidden * sizeof(Real));
     if (j.dstart_c) std::memset(j.dstart_c, 0, batch * hidden * sizeof(Real));
     for (long i = 0; i < parts; ++i) {
-      sums[run].push_back(zeros(kernels.gradient_sums(hidden, input_features)));
+      sums[run].push_back(zeros(wants_weights ? kernels.gradient_sums(hidden, input_features) : 0));
       extras[run].push_back(zeros(width));
     }
     jobs.push_back(j);
   }
-  workers.run(1, runs * panels, [&](long, long item) { kernels.pack_backward(jobs[item / panels], item % panels); });
+  workers.run(1, packs * panels, [&](long, long item) { kernels.pack_backward(jobs[item / panels], item % panels); });
   if (recomputed) {
-    workers.run(1, runs * forward_panels,
+    workers.run(1, packs * forward_panels,
              [&](long, long item) { kernels.pack_forward(jobs[item / forward_panels], item % forward_panels); });
   }
   if (groups) {
+    const long rows = (batch + groups - 1) / groups;
+    const auto all_scratch = buffers<Real>(runs * groups, std::max(kernels.backward_scratch(rows), kernels.gradient_scratch()));
     workers.run(1, runs * groups, [&](long, long item) {
       const long run = item / groups, group = item % groups;
       const Job<Real>& j = jobs[run];
       const long r0 = batch * group / groups, r1 = batch * (group + 1) / groups;
-      AlignedBuffer<Real> scratch(std::max(kernels.backward_scratch(r1 - r0), kernels.gradient_scratch()));
+      Real* const scratch = all_scratch[item];
       for (long t = steps - 1, end = steps; t >= -1; --t) {
         kernels.backward(j, t, r0, r1, 0, panels, scratch, extras[run][group]);
-        if (t >= 0 && (end - t == every || t == 0)) {
+        if (wants_weights && t >= 0 && (end - t == every || t == 0)) {
           for (long p = 0; p < gradient_panels; ++p) kernels.weight_gradient(j, p, t, end, r0, r1, sums[run][group], scratch);
           end = t;
         }
@@ -212,19 +233,20 @@ void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argume
     });
   } else {
     const long items = std::min(panels, partition.units);
+    const auto scratch = buffers<Real>(items, kernels.backward_scratch(batch));
+    const auto gradient_scratch = buffers<Real>(wants_weights ? gradient_panels : 0, kernels.gradient_scratch());
     for (long run = 0; run < runs; ++run) {
       const Job<Real>& j = jobs[run];
-      std::vector<AlignedBuffer<Real>> scratch;
-      for (long i = 0; i < items; ++i) scratch.emplace_back(kernels.backward_scratch(batch));
       workers.run(steps + 1, items, [&](long phase, long i) {
         kernels.backward(j, steps - 1 - phase, 0, batch, panels * i / items, panels * (i + 1) / items, scratch[i], extras[run][0]);
       });
+      if (!wants_weights) continue;
       workers.run(1, gradient_panels, [&](long, long p) {
-        AlignedBuffer<Real> scratch(kernels.gradient_scratch());
-        kernels.weight_gradient(j, p, 0, steps, 0, batch, sums[run][0], scratch);
+        kernels.weight_gradient(j, p, 0, steps, 0, batch, sums[run][0], gradient_scratch[p]);
       });
     }
   }
+  if (!wants_weights) return;
   workers.run(1, runs * gradient_panels, [&](long, long item) {
     const long run = item / gradient_panels;
     kernels.reduce_weight_gradient(jobs[run], item % gradient_panels, sums[run].data(), parts, to.kernel[run], to.input[run], to.bias[run]);

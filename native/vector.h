@@ -58,12 +58,44 @@ ALWAYS V clamp(V x, REAL bound) {
   return x > splat(bound) ? splat(bound) : x;
 }
 
+// e^x = scale (1 + rest), where x = n log 2 + r, |r| <= log(2) / 2, scale = 2^n and rest = e^r - 1, by its Taylor series.
+template <class T> ALWAYS void exponential(V x, V& scale, V& rest, T);
+
+template <> ALWAYS void exponential(V x, V& scale, V& rest, float) {
+  typedef int32_t I __attribute__((vector_size(BYTES)));
+  constexpr REAL round = 12582912.0f;  // 1.5 * 2^23: around it, floats are integers
+  V shifted = x * REAL(1.44269504f) + round;
+  V n = shifted - round;
+  V r = x - n * REAL(0.693145752f);  // log 2 in two parts, the first with zeros at its end, so that n times it is exact
+  r = r - n * REAL(1.42860677e-6f);
+  const REAL terms[] = {720, 120, 24, 6, 2, 1};
+  rest = splat(REAL(1) / 5040);
+  UNROLL for (int i = 0; i < 6; ++i) rest = rest * r + REAL(1) / terms[i];
+  rest = rest * r;
+  scale = (V)(((I)shifted << 23) + (I)splat(1));
+}
+
+template <> ALWAYS void exponential(V x, V& scale, V& rest, double) {
+  typedef int64_t I __attribute__((vector_size(BYTES)));
+  constexpr REAL round = 6755399441055744.0;  // 1.5 * 2^52: around it, doubles are integers
+  V shifted = x * REAL(1.4426950408889634) + round;
+  V n = shifted - round;
+  V r = x - n * REAL(0.6931471803691238);
+  r = r - n * REAL(1.9082149292705877e-10);
+  const REAL terms[] = {6227020800, 479001600, 39916800, 3628800, 362880, 40320, 5040, 720, 120, 24, 6, 2, 1};
+  rest = splat(REAL(1.0 / 87178291200));
+  UNROLL for (int i = 0; i < 13; ++i) rest = rest * r + REAL(1) / terms[i];
+  rest = rest * r;
+  scale = (V)(((I)shifted << 52) + (I)splat(1));
+}
+
 template <class T> ALWAYS V tanh_of(V x, T);
 
 // float: a rational function x p(x^2) / q(x^2), of degrees 5 and 3 in x^2, with the least largest relative error on [0, 7.9] (by
-// reweighted least squares); 2.7e-7 with rounding. From there on tanh is 1 to within 2.8e-7.
+// reweighted least squares); 2.7e-7 with rounding. From there on it is 1, which tanh is to within 2.8e-7.
 template <> ALWAYS V tanh_of(V x, float) {
-  x = clamp(x, 7.9f);
+  constexpr REAL bound = 7.9f;
+  x = clamp(x, bound);
   V s = x * x;
   V p = s * REAL(2.4105716092774484e-11) + REAL(-1.490647568191943e-08);
   p = p * s + REAL(9.939273258334667e-06);
@@ -73,29 +105,26 @@ template <> ALWAYS V tanh_of(V x, float) {
   V q = s * REAL(0.00023808820123138354) + REAL(0.024053135753564214);
   q = q * s + REAL(0.46318237315129906);
   q = q * s + REAL(1);
-  return x * p / q;
+  V y = x * p / q;
+  y = x >= splat(bound) ? splat(1) : y;
+  return x <= splat(-bound) ? splat(-1) : y;
 }
 
-// double: tanh x = m / (m + 2) with m = e^(2x) - 1 = 2^n (e^r - 1) + (2^n - 1), where 2x = n log 2 + r and |r| <= log(2) / 2.
+// double: tanh x = m / (m + 2) with m = e^(2x) - 1, without cancellation near zero; 1 from 20 on.
 template <> ALWAYS V tanh_of(V x, double) {
-  typedef int64_t I __attribute__((vector_size(BYTES)));
-  constexpr REAL round = 6755399441055744.0;  // 1.5 * 2^52: around it, doubles are integers
-  x = clamp(x, 20) * REAL(2);
-  V shifted = x * REAL(1.4426950408889634) + round;
-  V n = shifted - round;
-  V r = x - n * REAL(0.6931471803691238);     // log 2 in two parts, the first with zeros at its end
-  r = r - n * REAL(1.9082149292705877e-10);
-  V e = splat(REAL(1.0 / 87178291200));       // the Taylor series up to r^14
-  const REAL terms[] = {6227020800, 479001600, 39916800, 3628800, 362880, 40320, 5040, 720, 120, 24, 6, 2, 1};
-  UNROLL for (int i = 0; i < 13; ++i) e = e * r + REAL(1) / terms[i];
-  e = e * r;
-  V scale = (V)(((I)shifted << 52) + (I)splat(1));
-  V m = scale * e + (scale - REAL(1));
-  // Of -0.0 and NaN: both pass through the sums as they are.
+  V scale, rest;
+  exponential(clamp(x, 20) * REAL(2), scale, rest, double());
+  V m = scale * rest + (scale - REAL(1));
   return m / (m + REAL(2));
 }
 
 ALWAYS V tanh(V x) { return tanh_of(x, REAL()); }
-ALWAYS V sigmoid(V x) { return tanh(x * REAL(0.5)) * REAL(0.5) + REAL(0.5); }
+
+// 1 / (1 + e^-x), with a small relative error for a gate that is closed, too: what leaks through it adds up over many steps.
+ALWAYS V sigmoid(V x) {
+  V scale, rest;
+  exponential(clamp(-x, sizeof(REAL) == 4 ? REAL(87) : REAL(700)), scale, rest, REAL());
+  return REAL(1) / (REAL(1) + (scale * rest + scale));
+}
 
 }  // namespace

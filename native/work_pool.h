@@ -37,13 +37,17 @@ template <class Pool> class WorkPool {
 
   long size() const { return size_; }
 
-  // Calls function(phase, item) once for every item of every phase; a phase begins when all items of the one before are done.
+  // Calls function(phase, item), which must not throw, once for every item of every phase; a phase begins when all items of the one before are done.
   void run(long phases, long items, Work function) {
     if (!phases || !items) return;
     auto shared = std::make_shared<Shared>(phases, items, std::move(function));
     const long num_workers = size_ < items ? size_ : items;
     for (long i = 1; i < num_workers; ++i) {
-      pool_.Schedule([shared, i, num_workers] { work(*shared, i, num_workers); });
+      try {
+        pool_.Schedule([shared, i, num_workers] { work(*shared, i, num_workers); });
+      } catch (...) {
+        break;  // those who are there do all of it
+      }
     }
     work(*shared, 0, num_workers);
   }

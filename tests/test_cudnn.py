@@ -147,7 +147,7 @@ def test_inside_shard_map_the_chunks_run(imitated):
 @pytest.mark.parametrize(
     ("cell", "options", "message"),
     [
-        (mr.momentum_gru(4), {}, "its core is GRU, and cuDNN has the LSTM"),
+        (mr.momentum_gru(4), {}, "its core is GRU, and cuDNN supports only the LSTM"),
         (mr.lstm(4), {"dtype": jnp.bfloat16}, "it computes in bfloat16, and cuDNN's LSTM in float32"),
         (mr.lstm(4), {"seq_lengths": jnp.array([1, 2])}, "cuDNN supports neither resets nor masked steps"),
         (mr.lstm(4), {"remat": 2}, "remat must be 'auto'"),

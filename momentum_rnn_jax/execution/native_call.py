@@ -19,9 +19,10 @@ from jax import Array
 from momentum_rnn_jax import native
 from momentum_rnn_jax._autodiff import linear_call
 from momentum_rnn_jax._compat import Primitive, ad, allow_export, batching, mlir, shaped
-from momentum_rnn_jax.execution.native_operands import GRADIENTS, LANES, Operands, Spec
+from momentum_rnn_jax.execution.native_operands import GRADIENTS, LANES, RESIDUALS, SHARED, Operands, Spec
 from momentum_rnn_jax.execution.native_reference import reference, reference_gradients
-from momentum_rnn_jax.execution.native_vmap import batch_by_runs, batch_forward
+from momentum_rnn_jax.execution.native_support import on_cpu as on_the_cpu
+from momentum_rnn_jax.execution.native_vmap import batch_backward, batch_forward
 
 
 def call(spec: Spec, operands: Operands) -> tuple[Array, Array | None]:
@@ -90,7 +91,8 @@ def _forward_jvp(primals: Sequence[Array], tangents: Sequence[Any], *, spec: Spe
     hs, last_c, cs, gates = _forward.bind(*primals, spec=dataclasses.replace(spec, keep=spec.store))
     outputs = [hs, last_c] if spec.kind.cell else [hs]
     varied = [i for i, tangent in enumerate(tangents) if type(tangent) is not ad.Zero and _is_float(tangent)]
-    wants_d = any(spec.present[i] in ("x", "d") for i in varied)
+    names = [spec.present[i] for i in varied]
+    wanted = {"wants_weights": any(name in SHARED for name in names), "wants_d": "x" in names or "d" in names}
 
     def tangent(residuals: Any, linear: list[Array]) -> list[Array]:
         arrays, _ = residuals
@@ -99,9 +101,9 @@ def _forward_jvp(primals: Sequence[Array], tangents: Sequence[Any], *, spec: Spe
     def transpose(residuals: Any, cotangents: list[Array]) -> list[Array]:
         arrays, kept = residuals
         operands = spec.operands(arrays)
-        found = _backward.bind(*arrays, *kept, *cotangents, spec=spec, wants_d=wants_d)
+        found = _backward.bind(*arrays, *kept, *cotangents, spec=spec, **wanted)
         gradients = dict(zip(GRADIENTS, found, strict=True))
-        if wants_d and operands.x is not None:
+        if wanted["wants_d"] and operands.x is not None:
             gradients["x"] = gradients["d"] @ jnp.swapaxes(operands.input, -1, -2)[:, jnp.newaxis]
         # A sum over the runs, where all of them share the operand.
         return [
@@ -126,68 +128,63 @@ def _with(arrays: Sequence[Array], where: Sequence[int], values: Sequence[Array]
 
 # ---- the backward pass, of the operands, (hs, cs, gates) and the cotangents of hs and the last c, to what GRADIENTS names ----
 
-NUM_RESIDUALS = 3
-
 _backward = Primitive("native_backward")
 _backward.multiple_results = True
 
 
-def _backward_shapes(*avals: Any, spec: Spec, wants_d: bool) -> list[Any]:
+def _backward_shapes(*avals: Any, spec: Spec, wants_weights: bool, wants_d: bool) -> list[Any]:
     count = len(spec.present)
     operands, runs = spec.operands(avals[:count]), _runs(avals)
     time, batch, H = avals[count].shape[1:]
     G, like = operands.kernel.shape[-1], operands.kernel
     shapes = {
-        "kernel": (runs, H, G),
-        "input": operands.x is not None and (runs, operands.x.shape[-1], G),
-        "bias": (runs, G),
-        "extra": operands.extra is not None and (runs, H),
+        "kernel": wants_weights and (runs, H, G),
+        "input": wants_weights and operands.x is not None and (runs, operands.x.shape[-1], G),
+        "bias": wants_weights and (runs, G),
+        "extra": wants_weights and operands.extra is not None and (runs, H),
         "d": wants_d and (runs, time, batch, G),
     }
     shapes |= {name: getattr(operands, name) is not None and (runs, batch, H) for name in GRADIENTS if name not in shapes}
     return [shaped(like, shapes[name] or (0,)) for name in GRADIENTS]
 
 
-def _backward_native(*arrays: Array, spec: Spec, wants_d: bool) -> list[Array]:
+def _backward_native(*arrays: Array, spec: Spec, wants_weights: bool, wants_d: bool) -> list[Array]:
     count = len(spec.present)
-    operands, (hs, cs, gates), cotangents = (
-        spec.operands(arrays[:count]),
-        arrays[count : count + NUM_RESIDUALS],
-        arrays[count + NUM_RESIDUALS :],
-    )
+    operands, residuals = spec.operands(arrays[:count]), arrays[count : count + len(RESIDUALS)]
+    cotangents = arrays[count + len(RESIDUALS) :]
     if spec.ahead:
         operands = operands._replace(input=None)
-    dlast_c = cotangents[1] if len(cotangents) > 1 else jnp.zeros(0, hs.dtype)
-    shapes = _backward_shapes(*map(jax.typeof, arrays), spec=spec, wants_d=wants_d)
-    return _native_call(native.BACKWARD, spec, shapes, arrays, operands, hs, cs, gates, cotangents[0], dlast_c)
+    dlast_c = cotangents[1] if len(cotangents) > 1 else jnp.zeros(0, operands.kernel.dtype)
+    shapes = _backward_shapes(*map(jax.typeof, arrays), spec=spec, wants_weights=wants_weights, wants_d=wants_d)
+    return _native_call(native.BACKWARD, spec, shapes, arrays, operands, *residuals, cotangents[0], dlast_c)
 
 
-def _backward_in_jax(*arrays: Array, spec: Spec, wants_d: bool) -> list[Array]:
+def _backward_in_jax(*arrays: Array, spec: Spec, wants_weights: bool, wants_d: bool) -> list[Array]:
     count = len(spec.present)
-    found = reference_gradients(spec, arrays[:count], list(arrays[count + NUM_RESIDUALS :]))
-    shapes = _backward_shapes(*map(jax.typeof, arrays), spec=spec, wants_d=wants_d)
+    found = reference_gradients(spec, arrays[:count], list(arrays[count + len(RESIDUALS) :]))
+    shapes = _backward_shapes(*map(jax.typeof, arrays), spec=spec, wants_weights=wants_weights, wants_d=wants_d)
     return [
         found[name] if shape.size and name in found else jnp.zeros(shape.shape, shape.dtype)
         for name, shape in zip(GRADIENTS, shapes, strict=True)
     ]
 
 
-def _backward_jvp(primals: Sequence[Array], tangents: Sequence[Any], *, spec: Spec, wants_d: bool) -> Any:
+def _backward_jvp(primals: Sequence[Array], tangents: Sequence[Any], *, spec: Spec, wants_weights: bool, wants_d: bool) -> Any:
     """By the reference; what was kept of the forward pass is a function of the operands, and not varied by itself."""
     count = len(spec.present)
-    own = [*range(count), *range(count + NUM_RESIDUALS, len(primals))]
+    own = [*range(count), *range(count + len(RESIDUALS), len(primals))]
     varied = [i for i in own if type(tangents[i]) is not ad.Zero and _is_float(tangents[i])]
 
     def of_varied(*values: Array) -> list[Array]:
-        return _backward_in_jax(*_with(primals, varied, values), spec=spec, wants_d=wants_d)
+        return _backward_in_jax(*_with(primals, varied, values), spec=spec, wants_weights=wants_weights, wants_d=wants_d)
 
     _, tangents_out = jax.jvp(of_varied, [primals[i] for i in varied], [tangents[i] for i in varied])
-    return _backward.bind(*primals, spec=spec, wants_d=wants_d), tangents_out
+    return _backward.bind(*primals, spec=spec, wants_weights=wants_weights, wants_d=wants_d), tangents_out
 
 
 def _register(primitive: Any, shapes: Any, on_cpu: Any, in_jax: Any, jvp: Any, batch: Any) -> None:
     primitive.def_abstract_eval(shapes)
-    primitive.def_impl(lambda *arrays, **params: jax.jit(lambda *arrays: primitive.bind(*arrays, **params))(*arrays))
+    primitive.def_impl(lambda *arrays, **params: (on_cpu if on_the_cpu() else in_jax)(*arrays, **params))  # without `jax.jit`
     ad.primitive_jvps[primitive] = jvp
     batching.primitive_batchers[primitive] = batch
     mlir.register_lowering(primitive, mlir.lower_fun(on_cpu, multiple_results=True), platform="cpu")
@@ -196,6 +193,7 @@ def _register(primitive: Any, shapes: Any, on_cpu: Any, in_jax: Any, jvp: Any, b
 
 _register(_forward, _forward_shapes, _forward_native, _forward_in_jax, _forward_jvp, functools.partial(batch_forward, _forward))
 _register(
-    _backward, _backward_shapes, _backward_native, _backward_in_jax, _backward_jvp, functools.partial(batch_by_runs, _backward)
+    _backward, _backward_shapes, _backward_native, _backward_in_jax, _backward_jvp, functools.partial(batch_backward, _backward)
 )
 allow_export(native.TARGETS)
+native.why_not()  # an exported program, or a compiled one that is loaded, has the calls before this process decides on any

@@ -10,18 +10,10 @@ from momentum_rnn_jax.cores import KernelCore
 from momentum_rnn_jax.execution.native_support import Kind, kind_of
 
 LANES = 16  # what the hidden units of residuals are padded to a multiple of
-
-GRADIENTS = (
-    "kernel",
-    "input",
-    "bias",
-    "extra",
-    "first_h",
-    "first_c",
-    "start_h",
-    "start_c",
-    "d",
-)  # what the backward pass computes, in this order
+SHARED = ("input", "kernel", "bias", "extra")  # operands without a batch axis
+STATES = ("first_h", "first_c", "start_h", "start_c", "last_c")  # of the shape of a state: without an axis of time
+RESIDUALS = ("hs", "cs", "gates")  # what the forward pass keeps for the backward pass
+GRADIENTS = ("kernel", "input", "bias", "extra", "first_h", "first_c", "start_h", "start_c", "d")  # what the latter computes
 
 
 class Operands(NamedTuple):
@@ -44,15 +36,6 @@ class Operands(NamedTuple):
     valid: Array | None
     start_h: Any
     start_c: Any
-
-
-SHARED = ("input", "kernel", "bias", "extra")  # operands without a batch axis
-STATES = (
-    "first_h",
-    "first_c",
-    "start_h",
-    "start_c",
-)  # operands whose first axis, behind the runs, is the batch; of others it is the second
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ FORWARD, BACKWARD = TARGETS = (
 
 @functools.cache
 def why_not() -> str:
-    """Why the kernels cannot be called, or nothing; registers them at the first call."""
+    """Why the kernels cannot be called, empty if they can; registers them at the first call, when the package is imported."""
     if os.environ.get("MOMENTUM_RNN_JAX_NATIVE") == "0":
         return "MOMENTUM_RNN_JAX_NATIVE is 0"
     if not LIBRARY.exists():
@@ -50,9 +50,11 @@ def use_instruction_set(name: str) -> None:
       name: "x86-64-v4", "x86-64-v3" or "baseline".
 
     Raises:
-      ValueError: the processor or the library does not have it.
+      ValueError: the processor or the library does not have it, or there are no kernels.
     """
     versions = {name: version for version, name in _NAMES.items()}
+    if why_not():
+        raise ValueError(f"name must not be given here: {why_not()}.")
     if name not in versions or _library().momentum_rnn_set_target(versions[name]):
         raise ValueError(f"name must be an instruction set of this processor and library, one of {list(versions)}, got {name!r}.")
 
