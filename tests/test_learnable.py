@@ -175,7 +175,7 @@ def test_names_stand_for_the_hyperparameters_whose_paths_end_with_them(cell, lea
         (CHAIN, {"beta": "vector"}, r"learnable\['beta'\] must be 'scalar' or 'per_unit', got 'vector'\."),
         (CHAIN, (3,), r"learnable must name hyper-parameters of the cell, got 3; it has"),
         (mr.lstm(H), ("mu",), r"learnable must name hyper-parameters of the cell, got 'mu'; it has none\."),
-        (mr.lstm(H), "scalar", "learnable must be None for Identity, which has neither mu nor step_size"),
+        (mr.lstm(H), "scalar", "learnable must be None or names for Identity, which has neither mu nor step_size"),
     ],
 )
 def test_other_names_are_refused(cell, learned, message):

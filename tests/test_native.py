@@ -282,7 +282,7 @@ def test_gates_close(instruction_set, dtype):
     with jax.enable_x64(dtype == "float64"):
         cell = mr.lstm(1)
         params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, dtype), jax.eval_shape(lambda: cell.init(jax.random.key(0), 1)))
-        for bias in ((-40.0, 40.0, 0.0, 0.0), (-18.0, 40.0, 5.0, 0.0), (-25.0, 40.0, 9.0, 40.0)):
+        for bias in ((-40.0, 40.0, 0.0, 0.0), (-18.0, 40.0, 1.0, 0.0), (-25.0, 40.0, 0.5, 40.0)):
             params["core"]["bias"] = jnp.array(bias, dtype)
             state = mr.CellState(mr.IdentityState(), mr.LSTMState(jnp.ones((1, 1), dtype), jnp.zeros((1, 1), dtype)))
 

@@ -48,7 +48,7 @@ class TestLearnable:
     def test_refusals(self):
         with pytest.raises(ValueError, match=r"learnable must be None, 'scalar', 'per_unit', a tuple of names, .*, got 'yes'"):
             make("MomentumLSTMCell", learnable="yes")
-        with pytest.raises(ValueError, match="learnable must be None for Identity"):
+        with pytest.raises(ValueError, match="learnable must be None or names for Identity"):
             make("LSTMCell", learnable="scalar")
 
 
@@ -318,7 +318,7 @@ class TestModules:
         with pytest.raises(TypeError, match=r"dtype must be a floating-point dtype, .* got 'bf16'"):
             make("LSTMCell", dtype="bf16")
         with pytest.raises(
-            ValueError, match="method must be one of 'auto', 'stepwise', 'chunked', 'associative', 'cudnn', got 'fast'"
+            ValueError, match="method must be one of 'auto', 'stepwise', 'chunked', 'associative', 'cudnn', 'native', got 'fast'"
         ):
             mnnx.RNN(make("LSTMCell"), method="fast")
         with pytest.raises(ValueError, match="hidden_features must be an integer of at least 1, got 0"):
