@@ -15,7 +15,8 @@ struct Lstm {  // gates i, f, g, o
   static constexpr bool CELL = true, ADDITIVE = true, EXTRA = false;
 
   static ALWAYS void gates(const V* a, const V*, V, V* kept) {
-    kept[0] = sigmoid(a[0]), kept[1] = sigmoid(a[1]), kept[2] = tanh(a[2]), kept[3] = sigmoid(a[3]);
+    sigmoids(a[0], a[1], kept[0], kept[1]);
+    sigmoid_and_tanh(a[3], a[2], kept[3], kept[2]);
   }
   static ALWAYS V output(const V* kept, V, V& c) {
     c = kept[1] * c + kept[0] * kept[2];
@@ -38,8 +39,8 @@ struct Gru {  // gates r, z, n; n = tanh(d_n + r a_n)
   static constexpr bool CELL = false, ADDITIVE = false, EXTRA = false;
 
   static ALWAYS void gates(const V* a, const V* d, V, V* kept) {
-    V r = sigmoid(a[0] + d[0]);
-    kept[0] = r, kept[1] = sigmoid(a[1] + d[1]), kept[2] = tanh(d[2] + r * a[2]), kept[3] = a[2];
+    sigmoids(a[0] + d[0], a[1] + d[1], kept[0], kept[1]);
+    kept[2] = tanh(d[2] + kept[0] * a[2]), kept[3] = a[2];
   }
   static ALWAYS V output(const V* kept, V h_before, V&) { return (REAL(1) - kept[1]) * kept[2] + kept[1] * h_before; }
   static ALWAYS V backward(V dh, V&, const V* kept, V, V h_before, V, V* da, V* dd, V*) {

@@ -49,10 +49,11 @@ Rows rows_with_stride(const REAL* p, long stride, long count) {
   return rows;
 }
 
-// Calls f(r0, r1, last) for tiles of nearly equal height.
+// Calls f(r0, r1, i) for tiles of nearly equal height.
+long tiles_of(long r0, long r1) { return (r1 - r0 + ROWS - 1) / ROWS; }
 template <class F> ALWAYS void tiles(long r0, long r1, F f) {
-  long count = (r1 - r0 + ROWS - 1) / ROWS;
-  for (long i = 0; i < count; ++i) f(r0 + (r1 - r0) * i / count, r0 + (r1 - r0) * (i + 1) / count, i == count - 1);
+  const long count = tiles_of(r0, r1);
+  for (long i = 0; i < count; ++i) f(r0 + (r1 - r0) * i / count, r0 + (r1 - r0) * (i + 1) / count, i);
 }
 
 template <class Cell> struct Pass {
@@ -89,20 +90,20 @@ template <class Cell> struct Pass {
   }
 
   // The products of a tile: za, and for a cell that is not additive zd (M, columns, W).
-  static ALWAYS void pre_activations(const J& j, long t, long r0, long r1, long v0, long v1, bool ahead, REAL* za, REAL* zd) {
+  static ALWAYS void pre_activations(const J& j, long t, long r0, long r1, long v0, long v1, long tile, long tiles, REAL* za, REAL* zd) {
     const long H = j.hidden, F = j.features, M = r1 - r0, N = (v1 - v0) * G;
     const REAL* panel = j.packed + v0 * G * W * (H + F);
     for (long m = 0; m < M; ++m) {
       for (long n = 0; n < N; ++n) store(za + (m * N + n) * W, load(j.packed_bias + (v0 * G + n) * W));
     }
-    product(M, N, ahead, za, rows_of_h(j, t, r0, r1), H, panel);
+    product(M, N, tile, tiles, za, rows_of_h(j, t, r0, r1), H, panel);
     if (!F) return;
     REAL* to = za;
     if (!Cell::ADDITIVE) {
       to = zd;
       for (long i = 0; i < M * N; ++i) store(zd + i * W, V{});
     }
-    product(M, N, ahead, to, rows_with_stride(j.x + (t * j.batch + r0) * F, F, M), F, panel + H * N * W);
+    product(M, N, tile, tiles, to, rows_with_stride(j.x + (t * j.batch + r0) * F, F, M), F, panel + H * N * W);
   }
 
   // The gates of one example and one vector of units, from the products of its tile.
@@ -136,8 +137,8 @@ template <class Cell> struct Pass {
     REAL *za = scratch, *zd = scratch + ROWS * COLUMNS * W;
     for (long p = p0; p < p1; ++p) {
       const long v0 = first(p, panels, H), v1 = first(p + 1, panels, H), N = (v1 - v0) * G;
-      tiles(r0, r1, [&](long a, long b, bool last) __attribute__((always_inline)) {
-        if (any_valid(j, t, a, b)) pre_activations(j, t, a, b, v0, v1, far && last, za, zd);
+      tiles(r0, r1, [&](long a, long b, long i) __attribute__((always_inline)) {
+        if (any_valid(j, t, a, b)) pre_activations(j, t, a, b, v0, v1, i, far ? tiles_of(r0, r1) : 0, za, zd);
         for (long row = a; row < b; ++row) {
           for (long v = v0; v < v1; ++v) {
             const long at = t * j.batch + row, left = H - v * W, z = ((row - a) * N + (v - v0) * G) * W;
@@ -192,13 +193,13 @@ template <class Cell> struct Pass {
       const long v0 = first(p, panels, H), v1 = first(p + 1, panels, H), N = v1 - v0;
       for (long k0 = 0; k0 < K; k0 += K_BLOCK) {
         const long k1 = min_(K, k0 + K_BLOCK);
-        tiles(r0, r1, [&](long a, long b, bool last) __attribute__((always_inline)) {
+        tiles(r0, r1, [&](long a, long b, long i) __attribute__((always_inline)) {
           REAL* z = scratch + (a - r0) * COLUMNS * W;
           if (!k0) {
             for (long i = 0; i < (b - a) * N; ++i) store(z + i * W, V{});
           }
           if (t + 1 < j.steps && any_valid(j, t + 1, a, b)) {
-            product(b - a, N, far && last, z, rows_with_stride(da_at(j, t + 1, a) + k0, K, b - a), k1 - k0,
+            product(b - a, N, i, far ? tiles_of(r0, r1) : 0, z, rows_with_stride(da_at(j, t + 1, a) + k0, K, b - a), k1 - k0,
                     j.packed_transpose + (v0 * K + k0 * N) * W);
           }
           if (k1 < K) return;
@@ -218,7 +219,7 @@ template <class Cell> struct Pass {
   static void recompute_gates(const J& j, long t, long r0, long r1, long v0, long v1, REAL* scratch, long rows, REAL* recomputed) {
     REAL *za = scratch + rows * COLUMNS * W, *zd = za + ROWS * COLUMNS * W;
     for (long v = v0; v < v1; ++v) {
-      pre_activations(j, t, r0, r1, v, v + 1, false, za, zd);
+      pre_activations(j, t, r0, r1, v, v + 1, 0, 0, za, zd);
       for (long row = r0; row < r1; ++row) {
         const long z = (row - r0) * G * W;
         V kept[MADE];
@@ -291,8 +292,8 @@ template <class Cell> struct Pass {
     long count = 0;
     V total[COLUMNS] = {};
     auto flush = [&] {
-      tiles(0, H, [&](long a, long b, bool) { transposed(b - a, dkernel + a * COLUMNS * W, h, a, count, da); });
-      tiles(0, F, [&](long a, long b, bool) { transposed(b - a, dinput + a * COLUMNS * W, x, a, count, dd); });
+      tiles(0, H, [&](long a, long b, long) { transposed(b - a, dkernel + a * COLUMNS * W, h, a, count, da); });
+      tiles(0, F, [&](long a, long b, long) { transposed(b - a, dinput + a * COLUMNS * W, x, a, count, dd); });
       UNROLL for (int n = 0; n < COLUMNS; ++n) store(dbias + n * W, load(dbias + n * W) + total[n]), total[n] = V{};
       count = 0;
     };

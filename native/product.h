@@ -12,20 +12,17 @@ struct Rows {
   const REAL* at[ROWS];
 };
 
-// z (M, N, W) += rows (M, K) @ panel (K, N, W). AHEAD: prefetch the next panel, which follows in memory.
-template <int M, int N, bool AHEAD> void product(REAL* z, const Rows& rows, long K, const REAL* panel) {
+// z (M, N, W) += rows (M, K) @ panel (K, N, W). LINES: how many cache lines of memory from `ahead` on are prefetched for every k.
+template <int M, int N, int LINES> void product(REAL* z, const Rows& rows, long K, const REAL* panel, const char* ahead) {
   V sum[M][N];
   const REAL* a[M];
   UNROLL for (int m = 0; m < M; ++m) a[m] = rows.at[m];
   UNROLL for (int m = 0; m < M; ++m) {
     UNROLL for (int n = 0; n < N; ++n) sum[m][n] = load(z + (m * N + n) * W);
   }
-  const REAL* next = panel + K * N * W;
   for (long k = 0; k < K; ++k, panel += N * W) {
-    if (AHEAD) {
-      UNROLL for (int n = 0; n < N * BYTES; n += 64) __builtin_prefetch(reinterpret_cast<const char*>(next) + n, 0, 2);
-      next += N * W;
-    }
+    UNROLL for (int i = 0; i < LINES; ++i) __builtin_prefetch(ahead + 64 * i, 0, 2);
+    ahead += 64 * LINES;
     V w[N];
     UNROLL for (int n = 0; n < N; ++n) w[n] = load(panel + n * W);
     UNROLL for (int m = 0; m < M; ++m) {
@@ -62,31 +59,37 @@ template <int M> void transposed(REAL* z, const REAL* const* rows, long m0, long
   }
 }
 
-typedef void Product(REAL*, const Rows&, long, const REAL*);
+typedef void Product(REAL*, const Rows&, long, const REAL*, const char*);
 typedef void Transposed(REAL*, const REAL* const*, long, long, const REAL*);
 
-template <bool AHEAD, int N> Product* product_of(long M) {
+template <int LINES, int N> Product* product_of(long M) {
   switch (M) {
-    case 1: return product<1, N, AHEAD>;
-    case 2: return product<2, N, AHEAD>;
-    case 3: return product<ROWS < 3 ? ROWS : 3, N, AHEAD>;
-    case 4: return product<ROWS < 4 ? ROWS : 4, N, AHEAD>;
-    case 5: return product<ROWS < 5 ? ROWS : 5, N, AHEAD>;
-    default: return product<ROWS, N, AHEAD>;
+    case 1: return product<1, N, LINES>;
+    case 2: return product<2, N, LINES>;
+    case 3: return product<ROWS < 3 ? ROWS : 3, N, LINES>;
+    case 4: return product<ROWS < 4 ? ROWS : 4, N, LINES>;
+    case 5: return product<ROWS < 5 ? ROWS : 5, N, LINES>;
+    default: return product<ROWS, N, LINES>;
   }
 }
 
-template <bool AHEAD> Product* product_of(long M, long N) {
+template <int LINES> Product* product_of(long M, long N) {
   switch (N) {
-    case 1: return product_of<AHEAD, 1>(M);
-    case 2: return product_of<AHEAD, 2>(M);
-    case 3: return product_of<AHEAD, 3>(M);
-    default: return product_of<AHEAD, 4>(M);
+    case 1: return product_of<LINES, 1>(M);
+    case 2: return product_of<LINES, 2>(M);
+    case 3: return product_of<LINES, 3>(M);
+    default: return product_of<LINES, 4>(M);
   }
 }
 
-void product(long M, long N, bool ahead, REAL* z, const Rows& rows, long K, const REAL* panel) {
-  (ahead ? product_of<true>(M, N) : product_of<false>(M, N))(z, rows, K, panel);
+// Of tile `i` of `tiles`: each prefetches its share of the next panel, which follows in memory, if there are any tiles to share it.
+void product(long M, long N, long i, long tiles, REAL* z, const Rows& rows, long K, const REAL* panel) {
+  const long lines = N * BYTES / 64, share = tiles ? (lines + tiles - 1) / tiles : 0;  // for every k
+  const char* ahead = reinterpret_cast<const char*>(panel + K * N * W) + i * share * K * 64;
+  if (!share || i * share >= lines) return product_of<0>(M, N)(z, rows, K, panel, ahead);
+  if (share == 1) return product_of<1>(M, N)(z, rows, K, panel, ahead);
+  if (share == 2) return product_of<2>(M, N)(z, rows, K, panel, ahead);
+  product_of<4>(M, N)(z, rows, K, panel, ahead);
 }
 
 void transposed(long M, REAL* z, const REAL* const* rows, long m0, long K, const REAL* panel) {

@@ -5,14 +5,19 @@
 // weights of its own, are independent too.
 #pragma once
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <new>
 #include <vector>
 
-#include "work_pool.h"
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 #include "job.h"
+#include "work_pool.h"
 
 constexpr long PREFETCHED = 4096;  // numbers after the last panel, which prefetching may touch
 
@@ -33,6 +38,17 @@ template <class Real> std::vector<AlignedBuffer<Real>> buffers(long count, long 
   std::vector<AlignedBuffer<Real>> made;
   for (long i = 0; i < count; ++i) made.emplace_back(size);
   return made;
+}
+
+// A hint that a large array, which has just been allocated, may have pages of 2 MiB: to touch it for the first time takes a third less.
+inline void use_huge_pages(void* p, size_t bytes) {
+#if defined(__linux__)
+  constexpr uintptr_t PAGE = 4096;
+  const uintptr_t begin = (reinterpret_cast<uintptr_t>(p) + PAGE - 1) / PAGE * PAGE, end = (reinterpret_cast<uintptr_t>(p) + bytes) / PAGE * PAGE;
+  if (p && bytes >= (4u << 20)) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#else
+  (void)p, (void)bytes;
+#endif
 }
 
 template <class Real> void copy_rows(Real* to, long to_stride, const Real* from, long from_stride, long count, long length) {
@@ -94,6 +110,9 @@ void forward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argumen
   for (long run = 0; run < runs; ++run) {
     Job<Real> j = arguments.job(run);
     j.hs = to.hs[run], j.cs = to.cs[run], j.gates = to.gates[run];
+    use_huge_pages(j.hs, steps * batch * hidden * sizeof(Real));
+    use_huge_pages(j.cs, steps * batch * width * sizeof(Real));
+    use_huge_pages(j.gates, steps * batch * width * kernels.kept * sizeof(Real));
     if (run < packs) {
       memory.emplace_back(packed + PREFETCHED);
       j.packed = memory.back();

@@ -89,11 +89,12 @@ template <> ALWAYS void exponential(V x, V& scale, V& rest, double) {
   scale = (V)(((I)shifted << 52) + (I)splat(1));
 }
 
-template <class T> ALWAYS V tanh_of(V x, T);
+// tanh as a fraction of two numbers.
+template <class T> ALWAYS void tanh_fraction(V x, V& above, V& below, T);
 
 // float: a rational function x p(x^2) / q(x^2), of degrees 5 and 3 in x^2, with the least largest relative error on [0, 7.9] (by
 // reweighted least squares); 2.7e-7 with rounding. From there on it is 1, which tanh is to within 2.8e-7.
-template <> ALWAYS V tanh_of(V x, float) {
+template <> ALWAYS void tanh_fraction(V x, V& above, V& below, float) {
   constexpr REAL bound = 7.9f;
   x = clamp(x, bound);
   V s = x * x;
@@ -104,27 +105,47 @@ template <> ALWAYS V tanh_of(V x, float) {
   p = p * s + REAL(0.9999999833230606);
   V q = s * REAL(0.00023808820123138354) + REAL(0.024053135753564214);
   q = q * s + REAL(0.46318237315129906);
-  q = q * s + REAL(1);
-  V y = x * p / q;
-  y = x >= splat(bound) ? splat(1) : y;
-  return x <= splat(-bound) ? splat(-1) : y;
+  below = q * s + REAL(1);
+  above = x * p;
+  above = x >= splat(bound) ? below : above;
+  above = x <= splat(-bound) ? -below : above;
 }
 
 // double: tanh x = m / (m + 2) with m = e^(2x) - 1, without cancellation near zero; 1 from 20 on.
-template <> ALWAYS V tanh_of(V x, double) {
+template <> ALWAYS void tanh_fraction(V x, V& above, V& below, double) {
   V scale, rest;
   exponential(clamp(x, 20) * REAL(2), scale, rest, double());
-  V m = scale * rest + (scale - REAL(1));
-  return m / (m + REAL(2));
+  above = scale * rest + (scale - REAL(1));
+  below = above + REAL(2);
 }
 
-ALWAYS V tanh(V x) { return tanh_of(x, REAL()); }
-
-// 1 / (1 + e^-x), with a small relative error for a gate that is closed, too: what leaks through it adds up over many steps.
-ALWAYS V sigmoid(V x) {
+// sigmoid x = 1 / (1 + e^-x): its denominator, with a small relative error for a gate that is closed, too, because what leaks through it
+// adds up over many steps. The product of two must be finite.
+ALWAYS V sigmoid_denominator(V x) {
   V scale, rest;
-  exponential(clamp(-x, sizeof(REAL) == 4 ? REAL(87) : REAL(700)), scale, rest, REAL());
-  return REAL(1) / (REAL(1) + (scale * rest + scale));
+  exponential(clamp(-x, sizeof(REAL) == 4 ? REAL(42) : REAL(340)), scale, rest, REAL());
+  return REAL(1) + (scale * rest + scale);
+}
+
+ALWAYS V tanh(V x) {
+  V above, below;
+  tanh_fraction(x, above, below, REAL());
+  return above / below;
+}
+
+ALWAYS V sigmoid(V x) { return REAL(1) / sigmoid_denominator(x); }
+
+// Two of them with one division, which takes longer than all else together.
+ALWAYS void sigmoids(V x, V y, V& of_x, V& of_y) {
+  V a = sigmoid_denominator(x), b = sigmoid_denominator(y), inverse = REAL(1) / (a * b);
+  of_x = inverse * b, of_y = inverse * a;
+}
+
+ALWAYS void sigmoid_and_tanh(V x, V y, V& of_x, V& of_y) {
+  V a = sigmoid_denominator(x), above, b;
+  tanh_fraction(y, above, b, REAL());
+  V inverse = REAL(1) / (a * b);
+  of_x = inverse * b, of_y = inverse * a * above;
 }
 
 }  // namespace

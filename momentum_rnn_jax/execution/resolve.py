@@ -22,10 +22,10 @@ METHODS = get_args(Method)
 ROWS = 2048  # of a chunk's products: time steps times batch
 DRIVE_ROWS, DRIVE_STEPS = 512, 16  # the same, at most, with a drive on the gates: it then runs as straight code, which XLA fuses
 STORED_BYTES = 1 << 26  # up to here, pre-activations are kept for the backward pass rather than computed again
-NATIVE_FEATURES = 160  # the same of a native call
-NATIVE_DRIVE_ROWS = 2048  # of a chunk, with a drive after the projection
-NATIVE_STORED_BYTES = 1 << 28  # up to here, a native call keeps gates for the backward pass rather than computing them again
 FEW_FEATURES = 8  # up to here, the projection is part of every step's product
+# Of native calls: the same with at least so many examples, which then share what a step loads of the input kernel; rows of a chunk with a
+# drive after the projection; the bytes of gates up to which they are kept for the backward pass rather than computed again.
+NATIVE_FEATURES, NATIVE_BATCH, NATIVE_DRIVE_ROWS, NATIVE_STORED_BYTES = 160, 8, 512, 1 << 28
 TYPICAL_BATCH = 32  # what a symbolic batch counts as
 
 
@@ -170,7 +170,7 @@ def _plan(cell: Cell, sequence: Sequence, remat: str | int, strategy: str) -> Pl
     # What is left of an initial velocity is added to the projected inputs, ahead of the steps.
     initial_velocity = filter_inputs and not _from_zero(drive, sequence)
     native = strategy == "native"
-    few = features <= (NATIVE_FEATURES if native else FEW_FEATURES)
+    few = features <= (NATIVE_FEATURES if native and batch >= NATIVE_BATCH else FEW_FEATURES)
     merged = in_front and few and not initial_velocity and (native or core.additive)
     plan = Plan(None, filter_inputs, initial_velocity, merged, "states", sequence.return_states)
     if not isinstance(time, int):
