@@ -1,6 +1,8 @@
 """A language model: an embedding, recurrent layers, and the embedding once more as the decoder; regularised as the AWD-LSTM."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,9 +13,9 @@ from jax import Array
 import momentum_rnn_jax as mr
 from experiments.datasets import Split
 from experiments.networks import Params, rebase_cell
+from momentum_rnn_jax import nnx as mnnx
 from momentum_rnn_jax.cores import affine
 
-TIME, FEATURES = 0, 1  # axes along which one dropout mask serves all
 INITIAL_EMBEDDING = 0.1  # uniform between plus and minus this
 
 
@@ -83,26 +85,24 @@ class LanguageModel:
         count = 4 + 2 * self.layers
         keys = iter([None] * count if key is None else jax.random.split(key, count))
 
-        def rngs() -> dict[str, Any]:
+        def drop(values: Array, module: Callable[..., nnx.Dropout], rate: float, **options: Any) -> Array:
             now = next(keys)
-            return {"deterministic": True} if now is None else {"rngs": nnx.Rngs(dropout=now)}
+            return values if now is None else module(rate, rngs=nnx.Rngs(dropout=now), **options)(values)
 
-        def locked(values: Array, rate: float) -> Array:  # one mask for all time steps of a window
-            return nnx.Dropout(rate, broadcast_dims=(TIME,))(values, **rngs())
-
+        locked = partial(drop, module=partial(mnnx.LockedDropout, time_major=True))  # one mask for all steps of a window
         embedding, bias = (leaf.astype(self.dtype) for leaf in (params["embedding"]["kernel"], params["head"]["bias"]))
-        words = nnx.Dropout(self.embedding_dropout, broadcast_dims=(FEATURES,))(embedding, **rngs())
-        hs = locked(words[jnp.swapaxes(batch.inputs, 0, 1)], self.input_dropout)
+        words = drop(embedding, nnx.Dropout, self.embedding_dropout, broadcast_dims=(1,))  # a word has one for all features
+        hs = locked(words[jnp.swapaxes(batch.inputs, 0, 1)], rate=self.input_dropout)
         states = []
         for number, (cell, layer, state, _) in enumerate(self.stack.layers(params["cells"], carry, None)):
             if number:
-                hs = locked(hs, self.hidden_dropout)
+                hs = locked(hs, rate=self.hidden_dropout)
             if self.weight_dropout:
-                kernel = nnx.Dropout(self.weight_dropout)(layer["core"]["kernel"], **rngs())
+                kernel = drop(layer["core"]["kernel"], nnx.Dropout, self.weight_dropout)
                 layer = {**layer, "core": {**layer["core"], "kernel": kernel}}
             state, hs = mr.unroll(cell, layer, hs, state, seq_lengths=batch.lengths, dtype=self.dtype)
             states.append(state)
-        outputs = locked(hs, self.output_dropout)
+        outputs = locked(hs, rate=self.output_dropout)
         logits = affine({"kernel": embedding.T, "bias": bias}, jnp.swapaxes(outputs, 0, 1)).astype(jnp.float32)
         penalty = self._penalty(hs.astype(jnp.float32), outputs.astype(jnp.float32), batch.lengths)
         return tuple(states), logits, penalty

@@ -164,8 +164,9 @@ def test_an_archive_whose_member_links_to_nothing_is_one_line(tmp_path, recordin
     member.type, member.linkname = tarfile.SYMTYPE, "nowhere.wav"
     with tarfile.open(path, "w:gz") as tar:
         tar.addfile(member)
-    with pytest.raises(DataError, match=r"recordings.tar.gz is no whole tar archive: linkname 'recordings/nowhere.wav' not
-        found"): datasets.load("fsdd", tmp_path / "data", path)
+    message = r"recordings.tar.gz is no whole tar archive: linkname 'recordings/nowhere.wav' not found"
+    with pytest.raises(DataError, match=message):
+        datasets.load("fsdd", tmp_path / "data", path)
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x1f\x8bjunk", bytes(range(256)) * 40])

@@ -21,7 +21,7 @@ def wait(running, condition):
     """Until it is so, looking as often as can be."""
     deadline = time.monotonic() + 60
     while running.poll() is None and time.monotonic() < deadline and not condition():
-        pass
+        time.sleep(2e-4)
 
 
 def saved(folder):
