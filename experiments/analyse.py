@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         loaded = None if options.params is None else flow.load_params(options.params, options.cell)
         folder = record.create_folder(options.out, "analysis-digits")
         cells = CELLS if options.cell is None else (options.cell,)
-        text = flow.run(folder, cells, options.epochs, options.hidden, options.examples, loaded, options.params, typed, signals)
+        sizes = options.epochs, options.hidden, options.examples
+        with command.once(folder):
+            text = flow.run(folder, cells, *sizes, loaded, options.params, typed, signals)
         print(f"{text}\nWrote {folder} in {time.perf_counter() - start:.0f} s")
 
     return command.run(work)

@@ -4,10 +4,11 @@ A command's main program imports the rest once `run` listens to signals, so that
 """
 
 import argparse
+import contextlib
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -89,6 +90,15 @@ def run(work: Callable[[Signals], None]) -> int:
             print("error: there is not enough memory; make hidden_features, batch_size or the sequences smaller", file=sys.stderr)
             return CommandError.status
     return 0
+
+
+@contextlib.contextmanager
+def once(folder: Path) -> Iterator[None]:
+    """What is stopped in here is not gone on with: the same command makes another folder."""
+    try:
+        yield
+    except StoppedError as error:
+        raise StoppedError(f"stopped; what had ended by then is in {folder}", error.status - 128) from error
 
 
 class OneLineParser(argparse.ArgumentParser):

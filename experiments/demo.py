@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signals.raise_at_once()
         start, typed = time.perf_counter(), as_typed(MODULE, arguments)
         folder = record.create_folder(options.out, "demo")
-        text = comparison.run(folder, options.seeds, options.epochs, options.hidden, typed, signals)
+        with command.once(folder):
+            text = comparison.run(folder, options.seeds, options.epochs, options.hidden, typed, signals)
         print(f"\n{text}\nWrote {folder} in {time.perf_counter() - start:.0f} s")
 
     return command.run(work)

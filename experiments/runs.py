@@ -170,7 +170,9 @@ def train(
 def _check_memory(state: State, config: Config) -> None:
     """Refuse what the machine cannot hold: the state, the gradients, the updates and the best parameters."""
     sizes = [leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves((state, *[state.runs.params] * 3))]
-    if jax.default_backend() == "cpu" and sum(sizes) > (memory := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
+    if jax.default_backend() != "cpu" or "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return
+    if sum(sizes) > (memory := os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")):
         raise RunError(
             f"hidden_features must leave the parameters and the optimiser in {memory / 2**30:.1f} GiB of memory, got "
             f"{config.hidden_features}: {sum(sizes) / 2**30:.1f} GiB"

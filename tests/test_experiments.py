@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from experiments import comparison, datasets, demo, runs
 from experiments.comparison import CELLS, TITLES
 from experiments.configs import CONFIGS
 from experiments.datasets import DataError, digits, drifts
-from tests.train_command import lines, status_of
+from tests.train_command import assert_refused, lines, status_of, stop
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -96,6 +97,15 @@ def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys):
     assert printed.err.count("\n") == 1
     assert message in printed.err
     assert printed.out == ""
+
+
+def test_a_demo_that_is_stopped_says_where_it_is(tmp_path, capsys, monkeypatch):
+    stop(monkeypatch, 78)
+    with jax.numpy_dtype_promotion("standard"):
+        status = status_of(demo.main, "--seeds", "1", "--epochs", "2", "--hidden", "3", "--out", tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert_refused(status, capsys, f"stopped; what had ended by then is in {folder}\n", expected=143)
+    assert len(lines(folder / "digits" / "lstm")) in (0, 1)
 
 
 def test_a_wrong_command_ends_its_process_with_status_2():
