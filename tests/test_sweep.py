@@ -130,6 +130,13 @@ def test_all_runs_of_a_cell_are_one_program(tmp_path, monkeypatch):
     assert (diverged / "heatmap.png").exists()
 
 
+def test_a_single_run_is_computed_as_it_would_be_by_itself(monkeypatch):
+    """Without `vmap`, for which cuDNN has no kernel."""
+    monkeypatch.setattr(training.jax, "vmap", None)
+    found = training.each_run(lambda a, b: {"sum": a + b, "shape": np.zeros(a.shape)}, np.ones((1, 3)), np.ones((1, 3)))
+    assert (found["sum"].tolist(), found["shape"].shape) == ([[2.0] * 3], (1, 3))
+
+
 def test_the_data_is_not_copied_for_every_run():
     many = Runs(tiny("mnist_lstm_128"), seeds=range(50))
     arguments = jax.eval_shape(many.start), np.int32(1), many.train, many.settings

@@ -13,7 +13,7 @@ ROWS = {
     "digits_lstm": Row(
         Digits(cell="lstm", hidden_features=32, init_scheme="default", optimizer="rmsprop", learning_rate=0.02,
                final_learning_rate=0.0, rmsprop_decay=0.9, clip_norm=1.0, batch_size=16, epochs=20),
-        "demo: digits, LSTM", time="5 s"),
+        "demo: digits, LSTM"),
     "digits_scaled_lstm": Row(
         Digits(cell="lstm", hidden_features=32, input_scale=2.5, init_scheme="default", optimizer="rmsprop", learning_rate=0.02,
                final_learning_rate=0.0, rmsprop_decay=0.9, clip_norm=1.0, batch_size=16, epochs=20),
@@ -21,21 +21,21 @@ ROWS = {
     "digits_momentum_lstm": Row(
         Digits(cell="momentum_lstm", hidden_features=32, mu=0.6, step_size=1.0, init_scheme="default", optimizer="rmsprop",
                learning_rate=0.02, final_learning_rate=0.0, rmsprop_decay=0.9, clip_norm=1.0, batch_size=16, epochs=20),
-        "demo: digits, MomentumLSTM", time="5 s"),
+        "demo: digits, MomentumLSTM"),
     "digits_adam_lstm": Row(
         Digits(cell="adam_lstm", hidden_features=32, mu=0.6, step_size=1.0, beta=0.01, init_scheme="default",
                optimizer="rmsprop", learning_rate=0.02, final_learning_rate=0.0, rmsprop_decay=0.9, clip_norm=1.0,
                batch_size=16, epochs=20),
-        "demo: digits, AdamLSTM", time="10 s"),
+        "demo: digits, AdamLSTM"),
     "digits_rmsprop_lstm": Row(
         Digits(cell="rmsprop_lstm", hidden_features=32, step_size=1.0, beta=0.01, init_scheme="default", optimizer="rmsprop",
                learning_rate=0.02, final_learning_rate=0.0, rmsprop_decay=0.9, clip_norm=1.0, batch_size=16, epochs=20),
-        "demo: digits, RMSPropLSTM", time="9 s"),
+        "demo: digits, RMSPropLSTM"),
     "digits_scheduled_restart_lstm": Row(
         Digits(cell="scheduled_restart_lstm", hidden_features=32, step_size=0.9, restart=40, init_scheme="default",
                optimizer="rmsprop", learning_rate=0.02, final_learning_rate=0.0, rmsprop_decay=0.9, clip_norm=1.0,
                batch_size=16, epochs=20),
-        "demo: digits, SRLSTM", time="5 s"),
+        "demo: digits, SRLSTM"),
     "drifts_lstm": Row(
         Drifts(cell="lstm", hidden_features=32, init_scheme="default", optimizer="rmsprop", learning_rate=0.02,
                final_learning_rate=0.0, rmsprop_decay=0.9, clip_norm=1.0, batch_size=16, epochs=12),
