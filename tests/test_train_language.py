@@ -301,7 +301,7 @@ def test_every_step_draws_masks_of_its_own(monkeypatch):
         return run(model, params, carry, batch, key)
 
     monkeypatch.setattr(LanguageModel, "run", watched)
-    config = tiny("text_lstm", learning_rate=0.25)  # a program of its own
+    config = tiny("text_lstm", layers=1, hidden_features=3, learning_rate=0.25)  # a program of its own
     for until in ((2, 4), (1, 2, 3, 4)):
         state = quick_runs(config).start()
         for step in until:
