@@ -98,6 +98,7 @@ class LanguageModel:
             if number:
                 hs = locked(hs, rate=self.hidden_dropout)
             if self.weight_dropout:
+                # As `mnnx.WeightDrop`, which is for modules that hold their parameters.
                 kernel = drop(layer["core"]["kernel"], nnx.Dropout, self.weight_dropout)
                 layer = {**layer, "core": {**layer["core"], "kernel": kernel}}
             state, hs = mr.unroll(cell, layer, hs, state, seq_lengths=batch.lengths, dtype=self.dtype)
