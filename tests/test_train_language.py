@@ -428,6 +428,15 @@ def test_a_perplexity_that_float32_does_not_hold_is_that_of_88_nats():
     assert tasks.derived({"loss": jnp.float32(2.0)}, None) == {}
 
 
+def test_tokens_behind_the_end_of_a_window_do_not_count():
+    logits = jnp.log(jnp.array([[[0.5, 0.5], [0.25, 0.75]], [[0.1, 0.9], [0.9, 0.1]]]))
+    batch = Split(None, jnp.array([[0, 0], [1, 1]]), jnp.array([2, 1]))
+    (total, count), *others = tasks.tokens(logits, batch).values()
+    assert others == []
+    np.testing.assert_allclose(total, [-math.log(0.5) - math.log(0.25), -math.log(0.9)], rtol=1e-6)
+    assert count.tolist() == [2.0, 1.0]
+
+
 def test_windows_are_no_longer_than_the_text():
     split = tasks.in_order(Split(np.arange(10), np.arange(1, 11)), rows=2, length=10**9)
     assert split.inputs.tolist() == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
