@@ -1,6 +1,8 @@
 """A language model: an embedding, recurrent layers, and the embedding once more as the decoder; regularised as the AWD-LSTM."""
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -9,12 +11,10 @@ from flax import nnx
 from jax import Array
 
 import momentum_rnn_jax as mr
-from experiments import models
 from experiments.datasets import Split
-from experiments.networks import rebase_cell
+from experiments.networks import Params, rebase_cell
+from momentum_rnn_jax import nnx as mnnx
 from momentum_rnn_jax.cores import affine
-
-TIME, FEATURES = 0, 1  # axes along which one dropout mask serves all
 
 INITIAL_EMBEDDING = 0.1  # uniform between plus and minus this
 
@@ -53,28 +53,26 @@ class LanguageModel:
     dtype: Any = jnp.float32
 
     @property
-    def cells(self) -> list[mr.Cell]:
-        """The cell of each layer."""
+    def stack(self) -> mr.Stack:
+        """The layers."""
         core: Any = self.cell.core  # a dataclass, which the base of all cores is not
-        last = mr.Cell(dataclasses.replace(core, hidden_features=self.embedding_features), self.cell.drive)
-        return [self.cell] * (self.layers - 1) + [last]
+        last = dataclasses.replace(self.cell, core=dataclasses.replace(core, hidden_features=self.embedding_features))
+        return mr.Stack((self.cell,) * (self.layers - 1) + (last,))
 
-    def init(self, key: Array) -> models.Params:
+    def init(self, key: Array) -> Params:
         """New parameters, `{"embedding": {"kernel": (V, E)}, "cells": (…), "head": {"bias": (V,)}}`."""
-        embedding_key, *cell_keys = jax.random.split(key, 1 + self.layers)
+        embedding_key, cells_key = jax.random.split(key)
         shape = (self.vocabulary, self.embedding_features)
         kernel = jax.random.uniform(embedding_key, shape, minval=-INITIAL_EMBEDDING, maxval=INITIAL_EMBEDDING)
-        sizes = [self.embedding_features, *(cell.core.hidden_features for cell in self.cells[:-1])]
-        cells = tuple(cell.init(key, size) for cell, key, size in zip(self.cells, cell_keys, sizes, strict=True))
+        cells = self.stack.init(cells_key, self.embedding_features)
         return {"embedding": {"kernel": kernel}, "cells": cells, "head": {"bias": jnp.zeros(self.vocabulary)}}
 
-    def initial_carry(self, params: models.Params, batch_size: int) -> tuple[mr.CellState, ...]:
+    def initial_carry(self, params: Params, batch_size: int) -> tuple[mr.CellState, ...]:
         """The states before a text begins: zeros, of each layer's drive and core."""
-        computed = jax.tree.map(lambda leaf: leaf.astype(self.dtype), params["cells"])
-        return tuple(cell.initial_state(p, (batch_size,)) for cell, p in zip(self.cells, computed, strict=True))
+        return self.stack.initial_state(jax.tree.map(lambda leaf: leaf.astype(self.dtype), params["cells"]), (batch_size,))
 
     def run(
-        self, params: models.Params, carry: tuple[mr.CellState, ...], batch: Split, key: Array | None = None
+        self, params: Params, carry: tuple[mr.CellState, ...], batch: Split, key: Array | None = None
     ) -> tuple[tuple[mr.CellState, ...], Array, Array]:
         """A window of a batch of texts: `(the carry behind its last token, logits (batch, time, V), the penalties' sum)`.
 
@@ -84,26 +82,28 @@ class LanguageModel:
           key: of the dropout; nothing is dropped without one.
         """
 
-        def drop(values: Array, rate: float, *shared: int) -> Array:
-            nonlocal key
-            if key is None:
-                return values
-            key, now = jax.random.split(key)
-            return nnx.Dropout(rate, broadcast_dims=shared)(values, rngs=now)
+        count = 4 + 2 * self.layers
+        keys = iter([None] * count if key is None else jax.random.split(key, count))
 
+        def drop(values: Array, module: Callable[..., nnx.Dropout], rate: float, **options: Any) -> Array:
+            now = next(keys)
+            return values if now is None else module(rate, rngs=nnx.Rngs(dropout=now), **options)(values)
+
+        locked = partial(drop, module=partial(mnnx.LockedDropout, time_major=True))  # one mask for all steps of a window
         embedding, bias = (leaf.astype(self.dtype) for leaf in (params["embedding"]["kernel"], params["head"]["bias"]))
-        words = drop(embedding, self.embedding_dropout, FEATURES)[jnp.swapaxes(batch.inputs, 0, 1)]
-        hs = drop(words, self.input_dropout, TIME)
+        words = drop(embedding, nnx.Dropout, self.embedding_dropout, broadcast_dims=(1,))  # a word has one for all features
+        hs = locked(words[jnp.swapaxes(batch.inputs, 0, 1)], rate=self.input_dropout)
         states = []
-        for number, (cell, layer, state) in enumerate(zip(self.cells, params["cells"], carry, strict=True)):
+        for number, (cell, layer, state, _) in enumerate(self.stack.layers(params["cells"], carry, None)):
             if number:
-                hs = drop(hs, self.hidden_dropout, TIME)
+                hs = locked(hs, rate=self.hidden_dropout)
             if self.weight_dropout:
-                kernel = drop(layer["core"]["kernel"], self.weight_dropout)
+                # As `mnnx.WeightDrop`, which is for modules that hold their parameters.
+                kernel = drop(layer["core"]["kernel"], nnx.Dropout, self.weight_dropout)
                 layer = {**layer, "core": {**layer["core"], "kernel": kernel}}
             state, hs = mr.unroll(cell, layer, hs, state, seq_lengths=batch.lengths, dtype=self.dtype)
             states.append(state)
-        outputs = drop(hs, self.output_dropout, TIME)
+        outputs = locked(hs, rate=self.output_dropout)
         logits = affine({"kernel": embedding.T, "bias": bias}, jnp.swapaxes(outputs, 0, 1)).astype(jnp.float32)
         penalty = self._penalty(hs.astype(jnp.float32), outputs.astype(jnp.float32), batch.lengths)
         return tuple(states), logits, penalty
@@ -121,7 +121,7 @@ class LanguageModel:
         temporal = mean_square(changes, jnp.maximum(lengths - 1, 0))
         return self.activation_regularization * activation + self.temporal_regularization * temporal
 
-    def rebase(self, params: models.Params, *, project: bool = False) -> models.Params:
+    def rebase(self, params: Params, *, project: bool = False) -> Params:
         """The same model, the bases of orthogonal cores moved to where the matrices are; others are passed on."""
-        cells = zip(self.cells, params["cells"], strict=True)
+        cells = zip(self.stack.cells, params["cells"], strict=True)
         return {**params, "cells": tuple(rebase_cell(cell, layer, project=project) for cell, layer in cells)}

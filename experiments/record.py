@@ -1,10 +1,12 @@
 """A run's folder: what was run (`config.json`), what was measured (`metrics.jsonl`), and the files made from it."""
 
+import contextlib
 import dataclasses
 import datetime
+import errno
 import importlib.metadata
+import itertools
 import json
-import math
 import os
 import platform
 import subprocess
@@ -15,25 +17,28 @@ from typing import Any
 import jax
 
 import momentum_rnn_jax as mr
+from experiments.command import RunError
 
 
 def create_folder(out: Path, task: str) -> Path:
     """A new folder `out/<task>-YYYYmmdd-HHMMSS`, never an old one; with a number behind it when two start in one second.
 
     Raises:
-      OSError: it cannot be created.
+      RunError: it cannot be created.
     """
-    out.mkdir(parents=True, exist_ok=True)
     name = f"{task}-{datetime.datetime.now():%Y%m%d-%H%M%S}"
-    number = 1
-    while True:
-        folder = out / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
+    try:
+        for number in itertools.count(1):
+            folder = out / (name if number == 1 else f"{name}-{number}")
+            with contextlib.suppress(FileExistsError):
+                out.mkdir(parents=True, exist_ok=True)
+                folder.mkdir()
+                break
+            if not out.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        raise RunError(f"--out {out}: no run folder can be made there: {error.strerror}") from error
+    return folder
 
 
 def check_writable(folder: Path) -> None:
@@ -47,14 +52,12 @@ def check_writable(folder: Path) -> None:
         pass
 
 
-def write_config(
-    folder: Path, command: str, task: dict[str, Any], training: Any, cells: dict[str, mr.Cell], devices: int = 1
-) -> None:
-    """Write `config.json`: everything that is needed to run this again, on so many devices."""
+def config_of(command: str, task: dict[str, Any], training: dict[str, Any], cells: dict[str, Any], devices: int = 1) -> str:
+    """The text of `config.json`: everything that is needed to run this again, on so many devices."""
     config = {
         "command": command,
         "task": task,
-        "training": dataclasses.asdict(training),
+        "training": training,
         "cells": {name: describe(cell) for name, cell in cells.items()},
         "versions": {
             "python": platform.python_version(),
@@ -64,7 +67,7 @@ def write_config(
         "device": device() | ({"devices": devices} if devices > 1 else {}),
         "git_commit": git_commit(),
     }
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    return json.dumps(config, indent=2) + "\n"
 
 
 def device() -> dict[str, Any]:
@@ -86,10 +89,15 @@ def in_words(device: dict[str, Any]) -> str:
     return ", ".join([name, *(f"{key} {value}" for key, value in rest.items())])
 
 
-def describe(cell: mr.Cell) -> dict[str, dict[str, Any]]:
-    """A cell's two parts, each by its class and all of its settings."""
-    parts: dict[str, Any] = {"core": cell.core, "drive": cell.drive}  # dataclasses, which their bases are not
-    return {part: {"class": type(value).__name__, **dataclasses.asdict(value)} for part, value in parts.items()}
+def describe(cell: Any) -> dict[str, Any]:
+    """A cell by its class and all of its settings, and so its parts."""
+    parts = {field.name: getattr(cell, field.name) for field in dataclasses.fields(cell)}
+    return {
+        name: {"class": type(value).__name__, **dataclasses.asdict(value)}
+        if dataclasses.is_dataclass(value) and not isinstance(value, type)
+        else value
+        for name, value in parts.items()
+    }
 
 
 def git_commit() -> str | None:
@@ -100,11 +108,3 @@ def git_commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return result.stdout.strip()
-
-
-def append_metrics(folder: Path, entries: list[dict[str, Any]]) -> None:
-    """Append one line of JSON per entry to `metrics.jsonl`; it is closed again, so that an interrupted run keeps them all."""
-    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        # JSON knows neither NaN nor infinity.
-        finite = ({k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in e.items()} for e in entries)
-        file.writelines(json.dumps(entry) + "\n" for entry in finite)

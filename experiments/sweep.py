@@ -7,54 +7,35 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from experiments import published
-from experiments.command import OneLineParser, add_data, add_out, add_values, as_typed
-from experiments.errors import CommandError
-from experiments.fit import files
-from experiments.sweeps import RESULTS, Outcome, cost, grid, sweep
-from experiments.sweeps.grid import Grid
+from experiments import command
+from experiments.command import OneLineParser, Signals, add_data, add_out, add_values, as_typed
 
 MODULE = "experiments.sweep"
+ABLATION = {"mu": [0.9, 0.6, 0.3, 0.1, 0.0], "step_size": [0.1, 0.3, 0.6, 0.9, 1.0]}  # the paper's
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train all runs, print the table and what it cost; return the exit status."""
+    """Train all runs and print the table; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(arguments)
-    command = as_typed(MODULE, arguments)
-    try:
-        runs = grid.make(options.config, options.set, options.cells, options.seeds, options.mu, options.step_size)
-        outcome = sweep(runs, options.out, options.data_dir, options.source, command)
-        print((outcome.folder / f"{RESULTS}.md").read_text(encoding="utf-8"))
-        print_cost(outcome, runs)
-        if options.compare:
-            metrics = outcome.progress.metrics
-            print(cost.compare(runs, outcome.folder, metrics, options.data_dir, options.source, command))
-    except CommandError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.status
-    except KeyboardInterrupt:
-        print("error: stopped after the sweep had ended", file=sys.stderr)
-        return 130
-    return 0
 
+    def work(signals: Signals) -> None:
+        from experiments import grid, runs
 
-def print_cost(outcome: Outcome, runs: Grid) -> None:
-    """How long the sweep took, and how long separate runs would take."""
-    seconds, compilation = outcome.progress.seconds, outcome.progress.notes["compile_seconds"]
-    if outcome.problem is None:
-        print(f"{outcome.folder} had ended before, nothing to do")
-        return
-    print(
-        f"{outcome.folder} ended after {seconds:.1f} s in all, {seconds - compilation:.1f} s without the "
-        f"{compilation:.1f} s of compilation"
-    )
-    estimates = []
-    for cell in runs.configs:
-        separate = runs.runs(cell)
-        estimates.append(cost.estimate(separate[0], outcome.problem, len(separate)))
-        print(estimates[-1])
-    files.write(outcome.folder / "cost.json", cost.content(estimates, seconds, compilation))
+        signals.raise_at_once()
+        cells = grid.make(options.config, options.set, options.cells, options.seeds, options.mu, options.step_size)
+        folder, typed = options.out / f"{options.config}-sweep", as_typed(MODULE, arguments)
+        outcomes = {
+            cell: runs.train(f"{options.config} {cell}", configs, folder / cell, options.data_dir, options.source, typed, signals)
+            for cell, configs in cells.items()
+        }
+        print(grid.write(folder, options.config, cells, {cell: outcome.metrics for cell, outcome in outcomes.items()}))
+        if all(outcome.before for outcome in outcomes.values()):
+            print(f"{folder} had ended before, nothing to do")
+        else:
+            print(f"{folder} ended after {sum(outcome.seconds for outcome in outcomes.values()):.0f} s in all")
+
+    return command.run(work)
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -69,15 +50,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--ablation", action="store_true", help="the paper's: mu 0.9 0.6 0.3 0.1 0, each with step sizes 0.1 0.3 0.6 0.9 1"
     )
     add_values(parser, "--cells", str, "CELL", "all of it for each of these cells, as in momentum_lstm adam_lstm")
-    parser.add_argument("--compare", action="store_true", help="also train every run by itself: how long it takes, how far it is")
     add_data(parser)
     add_out(parser, "the sweep's folder NAME-sweep")
     options = parser.parse_args(arguments)
     if options.ablation:
-        for name, values in published.AXES.items():
+        for name, values in ABLATION.items():
             if getattr(options, name) is not None:
                 parser.error(f"--ablation has its own values; leave --{name.replace('_', '-')} out")
-            setattr(options, name, list(values))
+            setattr(options, name, values)
     return options
 
 

@@ -7,12 +7,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from experiments import configs
-from experiments.command import OneLineParser, add_data, add_out, add_values, as_typed, whole_number
-from experiments.configs import CONFIGS, durations
-from experiments.errors import CommandError
-from experiments.fit import Outcome, fit, hosts
-from experiments.fit.signals import Signals
+from experiments import command
+from experiments.command import OneLineParser, Signals, add_data, add_out, add_values, as_typed, whole_number
 
 MODULE = "experiments.train"
 MAX_PROCESSES = 10_000
@@ -22,47 +18,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train a config, or list them all; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(arguments)
-    if options.list:
-        print(listing())
-        return 0
-    try:
+
+    def work(signals: Signals) -> None:
+        from experiments import configs, hosts, runs
+
+        if options.list:
+            print(listing())
+            return
+        signals.raise_at_once()
         if options.distributed or options.coordinator is not None:
-            with Signals():
-                hosts.join(options.coordinator, options.num_processes, options.process_id)
+            hosts.join(options.coordinator, options.num_processes, options.process_id)
         with hosts.together():
             config = configs.override(configs.get(options.config), options.set)
-        outcome = fit(
+        outcome = runs.train(
             options.config,
-            config,
-            options.out,
+            [config],
+            options.out / f"{options.config}-seed{config.seed}",
             options.data_dir,
             options.source,
             as_typed(MODULE, arguments),
-            devices=options.devices,
+            signals,
+            devices_per_process=options.devices,
             tensorboard=options.tensorboard,
         )
-    except CommandError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.status
-    if hosts.is_first():
-        print(summary(outcome))
-    return 0
+        if hosts.is_first():
+            test = outcome.metrics[-1]
+            scores = ", ".join(f"{k.removeprefix('test_')} {v:.6g}" for k, v in test.items() if k.startswith("test_"))
+            ended = "had ended before, nothing to do" if outcome.before else f"ended after {outcome.seconds:.0f} s in all"
+            print(f"{outcome.folder} {ended}: test {scores}, at epoch {test['epoch']}")
+
+    return command.run(work)
 
 
 def listing() -> str:
-    """Every config: its name, what it reproduces, and how long it takes where that was measured."""
-    width, measured = max(map(len, CONFIGS)), durations.texts()
+    """Every config: its name, what it is, and how long it takes where that was measured."""
+    from experiments.configs import CONFIGS
+
+    width = max(map(len, CONFIGS))
     return "\n".join(
-        f"{name:{width}}  {'; '.join([entry.reproduces, *measured.get(name, [])])}" for name, entry in CONFIGS.items()
+        f"{name:{width}}  {row.what}{'' if row.time is None else f'; about {row.time} on 2 CPU cores'}"
+        for name, row in CONFIGS.items()
     )
-
-
-def summary(outcome: Outcome) -> str:
-    """What came out, in a line."""
-    means = {key.removeprefix("test_"): value for key, value in outcome.test.items() if key.startswith("test_")}
-    scores = ", ".join(f"{name} {value:.6g}" for name, value in means.items())
-    ended = "had ended before, nothing to do" if outcome.before else f"ended after {outcome.seconds:.0f} s in all"
-    return f"{outcome.folder} {ended}: test {scores}, at epoch {outcome.test['epoch']}"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -87,17 +83,6 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
     parser.add_argument("--distributed", action="store_true", help="several processes, as the cluster says")
     options = parser.parse_args(arguments)
-    check_processes(parser, options)
-    return options
-
-
-def number_of_devices(text: str) -> int | None:
-    """The value of `--devices`; None for all."""
-    return None if text == "all" else whole_number(MAX_PROCESSES)(text)
-
-
-def check_processes(parser: OneLineParser, options: argparse.Namespace) -> None:
-    """Refuse options for several processes that do not go together."""
     given = [options.coordinator, options.num_processes, options.process_id]
     if any(value is not None for value in given):
         if options.distributed:
@@ -109,6 +94,12 @@ def check_processes(parser: OneLineParser, options: argparse.Namespace) -> None:
             parser.error(f"argument --coordinator: must be HOST:PORT, got {options.coordinator!r}")
         if not 0 <= options.process_id < options.num_processes:
             parser.error(f"argument --process-id: must be from 0 to {options.num_processes - 1}, got {options.process_id}")
+    return options
+
+
+def number_of_devices(text: str) -> int | None:
+    """The value of `--devices`; None for all."""
+    return None if text == "all" else whole_number(MAX_PROCESSES)(text)
 
 
 if __name__ == "__main__":

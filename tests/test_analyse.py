@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import analyse, flow_plots, models, parameters
-from experiments.config import Training, make_cell
+from experiments import analyse, checkpoint, flow, flow_plots, runs
+from experiments.command import RunError
 from experiments.datasets import digits
+from experiments.networks import Network, flat
 from momentum_rnn_jax import analysis
 from tests.train_command import status_of
 
@@ -33,6 +34,14 @@ def main(*arguments):
         return analyse.main([*map(str, arguments)])
 
 
+def cell_of(name):
+    return flow.config_of(name, hidden_features=3).make_cell()
+
+
+def params_of(name):
+    return Network(cell_of(name), 1, 10, every_step=False).init(jax.random.key(0))
+
+
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
@@ -48,7 +57,7 @@ def test_a_run_prints_a_table_and_fills_its_folder(tiny_run):
     assert "MomentumLSTM, epoch 1" in result.stdout
     assert "| distance |" in result.stdout
     figures = {"gradients.png", "singular_values.png", "cells.png"}
-    assert {path.name for path in folder.iterdir()} == {"config.json", "analysis.json", "MomentumLSTM.npz"} | figures
+    assert {path.name for path in folder.iterdir()} == {"config.json", "analysis.json", "MomentumLSTM.npz", "runs"} | figures
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in figures)
 
 
@@ -60,26 +69,25 @@ def test_the_numbers_are_those_of_the_parameters_that_were_saved(tiny_run):
     before, after = found["cells"]["MomentumLSTM"].values()
     assert before["input_sensitivity"] != after["input_sensitivity"]
 
-    params = parameters.load(folder / "MomentumLSTM.npz", "MomentumLSTM", 1, 10)["cell"]
-    cell = make_cell("MomentumLSTM", Training(hidden_features=3))
+    params, cell = flow.load_params(folder / "MomentumLSTM.npz", "MomentumLSTM")["cell"], cell_of("MomentumLSTM")
     inputs = jnp.asarray(digits.load().validation.inputs[:2])
     expected = np.median([analysis.jacobian_log_norms(cell, params, xs, wrt="core") for xs in inputs], axis=0)
     np.testing.assert_allclose(after["jacobian_log_norms"]["core"], expected, atol=1e-4)  # here in float32
 
 
 def test_the_comparison_with_an_rnn_shows_what_momentum_does(tmp_path, monkeypatch):
-    pair = analyse.with_and_without_momentum(3, digits.load().validation.inputs[:2])
-    rnn, momentum = (analyse.median(report) for report in pair.values())
+    pair = flow.with_and_without_momentum(3, digits.load().validation.inputs[:2])
+    rnn, momentum = (flow.median(report) for report in pair.values())
     assert rnn.gradient_norms is None  # there is no loss
     assert momentum.input_sensitivity[0] > rnn.input_sensitivity[0] + 5  # decades, after 63 steps
-    np.testing.assert_allclose(momentum.lyapunov_spectrum["drive"], np.full(3, np.log(analyse.MU)), rtol=1e-9)
+    np.testing.assert_allclose(momentum.lyapunov_spectrum["drive"], np.full(3, np.log(flow.MU)), rtol=1e-9)
     top = momentum.jacobian_log_norms["hidden"][1]
     assert momentum.theorem_product.plain[0] == pytest.approx(top, rel=1e-9)
     assert top < -5 < 0 < momentum.theorem_product.paper[0]
 
     # It is in the folder of a run of all cells; here of none, as their training would take long.
-    monkeypatch.setattr(analyse, "CELLS", {})
-    monkeypatch.setattr(analyse, "with_and_without_momentum", lambda hidden, inputs: pair)
+    monkeypatch.setattr(analyse, "CELLS", ())
+    monkeypatch.setattr(flow, "with_and_without_momentum", lambda hidden, inputs: pair)
     for figure in ("epochs", "singular_values", "cells"):
         monkeypatch.setattr(flow_plots, figure, lambda path, found: None)
     assert main("--examples", 2, "--out", tmp_path) == 0
@@ -89,11 +97,11 @@ def test_the_comparison_with_an_rnn_shows_what_momentum_does(tmp_path, monkeypat
 
 
 def test_parameters_from_a_file_are_looked_at_without_training(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(analyse, "Trainer", lambda *task: pytest.fail("this trains"))
-    monkeypatch.setattr(analyse, "with_and_without_momentum", lambda *run: pytest.fail("nobody asked for an RNN"))
+    monkeypatch.setattr(runs, "train", lambda *task: pytest.fail("this trains"))
+    monkeypatch.setattr(flow, "with_and_without_momentum", lambda *run: pytest.fail("nobody asked for an RNN"))
     file = tmp_path / "x.npz"
-    params = models.init(make_cell("MomentumLSTM", Training(hidden_features=3)), jax.random.key(0), 1, 10)
-    parameters.save(file, params)
+    params = params_of("MomentumLSTM")
+    checkpoint.save_params(file, params)
     assert main("--params", file, "--cell", "MomentumLSTM", "--examples", 2, "--out", tmp_path / "runs") == 0
     (again,) = (tmp_path / "runs").iterdir()
     printed = capsys.readouterr().out
@@ -101,7 +109,7 @@ def test_parameters_from_a_file_are_looked_at_without_training(tmp_path, monkeyp
     assert f"MomentumLSTM, {file}" in printed
     (report,) = json.loads((again / "analysis.json").read_text())["cells"]["MomentumLSTM"].values()
     inputs, labels, _ = jax.tree.map(lambda leaf: leaf[:2], digits.load().validation)
-    logits = models.apply(make_cell("MomentumLSTM", Training(hidden_features=3)), params, jnp.asarray(inputs))
+    logits = Network(cell_of("MomentumLSTM"), 1, 10, every_step=False).apply(params, jnp.asarray(inputs))
     gradients = (jax.nn.softmax(logits) - jax.nn.one_hot(labels, 10)) @ params["head"]["kernel"].T  # ∂L/∂h_T of each
     expected = np.median(np.linalg.norm(gradients, axis=1))
     assert report["gradient_norms"]["h"][-1] == pytest.approx(expected, rel=1e-4)
@@ -112,9 +120,9 @@ def test_parameters_from_a_file_are_looked_at_without_training(tmp_path, monkeyp
 
 
 def test_saved_parameters_are_read_back_exactly(tmp_path):
-    params = models.init(mr.lstm(3), jax.random.key(0), 1, 10)
-    parameters.save(tmp_path / "x.npz", params)
-    loaded = parameters.load(tmp_path / "x.npz", "LSTM", 1, 10)
+    params = params_of("LSTM")
+    checkpoint.save_params(tmp_path / "x.npz", params)
+    loaded = flow.load_params(tmp_path / "x.npz", "LSTM")
     assert jax.tree.structure(loaded) == jax.tree.structure(params)
     assert all(map(np.array_equal, jax.tree.leaves(loaded), jax.tree.leaves(params)))
 
@@ -174,10 +182,10 @@ def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys):
     ],
 )
 def test_a_file_of_other_parameters_is_refused(tmp_path, change, message):
-    arrays = models.flat(models.init(mr.lstm(3), jax.random.key(0), 1, 10)) | change
+    arrays = flat(params_of("LSTM")) | change
     np.savez(tmp_path / "x.npz", **{name: array for name, array in arrays.items() if array is not None})
-    with pytest.raises(ValueError, match=message):
-        parameters.load(tmp_path / "x.npz", "LSTM", 1, 10)
+    with pytest.raises(RunError, match=message):
+        flow.load_params(tmp_path / "x.npz", "LSTM")
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"words"])

@@ -158,6 +158,26 @@ def test_fsdd_may_be_a_tar_archive(tmp_path, recordings, mode):
     np.testing.assert_array_equal(datasets.load("fsdd", tmp_path / "two").test.inputs, packed.test.inputs)
 
 
+def test_an_archive_whose_member_links_to_nothing_is_one_line(tmp_path, recordings):
+    path = archive(recordings, "w:gz")
+    member = tarfile.TarInfo("recordings/3_george_1.wav")
+    member.type, member.linkname = tarfile.SYMTYPE, "nowhere.wav"
+    with tarfile.open(path, "w:gz") as tar:
+        tar.addfile(member)
+    message = r"recordings.tar.gz is no whole tar archive: linkname 'recordings/nowhere.wav' not found"
+    with pytest.raises(DataError, match=message):
+        datasets.load("fsdd", tmp_path / "data", path)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"\x1f\x8bjunk", bytes(range(256)) * 40])
+def test_an_archive_of_junk_is_one_line(content, tmp_path):
+    path = tmp_path / "junk.tar.gz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"junk.tar.gz is no tar archive, or truncated or damaged") as error:
+        datasets.load("fsdd", tmp_path / "data", path)
+    assert "\n" not in str(error.value)
+
+
 def test_a_damaged_archive_is_refused_and_leaves_nothing_behind(tmp_path, recordings):
     path = archive(recordings)
     whole = path.read_bytes()

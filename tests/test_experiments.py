@@ -1,4 +1,4 @@
-"""The training run behind `make demo`: a tiny one as a user starts it, and its pieces."""
+"""The training runs behind `make demo`: a tiny one as a user starts it, and its pieces."""
 
 import json
 import os
@@ -7,15 +7,15 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import datasets, demo, demo_report, metrics, models, trainer
-from experiments.config import CELLS, Training
-from experiments.datasets import DataError, Split, digits
-from tests.train_command import status_of
+from experiments import comparison, datasets, demo, runs
+from experiments.comparison import CELLS, TITLES
+from experiments.configs import CONFIGS
+from experiments.datasets import DataError, digits, drifts
+from tests.train_command import assert_refused, lines, status_of, stop
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -37,38 +37,48 @@ def tiny_run(tmp_path_factory):
     return result, folder
 
 
-def test_a_run_prints_its_table_and_where_it_is(tiny_run):
+def test_a_run_prints_its_tables_and_where_it_is(tiny_run):
     result, folder = tiny_run
     assert str(folder) in result.stdout
-    for name in CELLS:
-        assert f"| {name} " in result.stdout
+    for name in CELLS.values():
+        assert result.stdout.count(f"| {name} ") == 2
+    for title in TITLES.values():
+        assert title in result.stdout
 
 
 def test_a_run_fills_its_folder(tiny_run):
     _, folder = tiny_run
-    assert {path.name for path in folder.iterdir()} == {"config.json", "metrics.jsonl", "results.md", "curves.png"}
-    config = json.loads((folder / "config.json").read_text())
-    assert set(config["cells"]) == set(CELLS)
-    assert config["cells"]["MomentumLSTM"]["drive"] == {"class": "Momentum", "mu": 0.6, "step_size": 1.0}
-    assert config["training"] | {"seeds": 2, "epochs": 2, "hidden_features": 3} == config["training"]
-    assert config["versions"]["momentum_rnn_jax"] == mr.__version__
+    assert {path.name for path in folder.iterdir()} == {"digits", "drifts", "results.md", "curves.png"}
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    config = json.loads((folder / "digits" / "momentum_lstm" / "config.json").read_text())
+    assert config["cells"]["momentum_lstm"]["drive"] == {"class": "Momentum", "mu": 0.6, "step_size": 1.0}
+    assert config["training"]["runs"] == [
+        {"run": 0, "seed": 0, "mu": 0.6, "step_size": 1.0},
+        {"run": 1, "seed": 1, "mu": 0.6, "step_size": 1.0},
+    ]
+    assert config["training"] | {"epochs": 2, "hidden_features": 3} == config["training"]
+    assert config["versions"]["momentum_rnn_jax"] == mr.__version__
 
 
-def test_metrics_hold_every_epoch_and_the_test_at_the_best_one(tiny_run):
+def test_the_table_is_the_test_at_each_seeds_best_epoch(tiny_run):
     _, folder = tiny_run
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    epochs = {(e["cell"], e["seed"], e["epoch"]): e for e in lines if e["kind"] == "epoch"}
-    tests = {(e["cell"], e["seed"]): e for e in lines if e["kind"] == "test"}
-    assert set(epochs) == {(cell, seed, epoch) for cell in CELLS for seed in (0, 1) for epoch in (1, 2)}
-    assert set(tests) == {(cell, seed) for cell in CELLS for seed in (0, 1)}
-    for (cell, seed), test in tests.items():
-        accuracies = [epochs[cell, seed, epoch]["validation_accuracy"] for epoch in (1, 2)]
-        assert accuracies[test["epoch"] - 1] == max(accuracies)
-        assert 0 <= test["test_accuracy"] <= 1
-    printed = (folder / "results.md").read_text()
-    mean = 100 * np.mean([tests["LSTM", seed]["test_accuracy"] for seed in (0, 1)])
-    assert f" {mean:.2f} ± " in printed
+    for task in TITLES:
+        found = lines(folder / task / "lstm")
+        tests = [line for line in found if line["kind"] == "test"]
+        assert [line["seed"] for line in tests] == [0, 1]
+        for test in tests:
+            epochs = [line for line in found if line["kind"] == "epoch" and line["seed"] == test["seed"]]
+            accuracies = [line["validation_accuracy"] for line in epochs]
+            assert accuracies[test["epoch"] - 1] == max(accuracies)
+        mean = 100 * np.mean([line["test_accuracy"] for line in tests])
+        assert f" {mean:.2f} ± " in (folder / "results.md").read_text().split(TITLES[task])[1]
+
+
+def test_the_control_reads_its_input_as_the_momentum_cell_amplifies_a_constant_one():
+    for task in TITLES:
+        momentum, control, plain = (CONFIGS[f"{task}_{name}"].config for name in ("momentum_lstm", "scaled_lstm", "lstm"))
+        assert control.input_scale == pytest.approx(momentum.step_size / (1 - momentum.mu))
+        assert {**control.to_dict(), "input_scale": 1.0} == plain.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -87,6 +97,15 @@ def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys):
     assert printed.err.count("\n") == 1
     assert message in printed.err
     assert printed.out == ""
+
+
+def test_a_demo_that_is_stopped_says_where_it_is(tmp_path, capsys, monkeypatch):
+    stop(monkeypatch, 78)
+    with jax.numpy_dtype_promotion("standard"):
+        status = status_of(demo.main, "--seeds", "1", "--epochs", "2", "--hidden", "3", "--out", tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert_refused(status, capsys, f"stopped; what had ended by then is in {folder}\n", expected=143)
+    assert len(lines(folder / "digits" / "lstm")) in (0, 1)
 
 
 def test_a_wrong_command_ends_its_process_with_status_2():
@@ -119,65 +138,65 @@ def permutation():
     return np.random.default_rng(digits.ORDER_SEED).permutation(64)
 
 
-def test_metrics_by_hand():
-    logits, labels = jnp.log(jnp.array([[0.5, 0.5], [0.1, 0.9]])), jnp.array([0, 1])
-    assert metrics.cross_entropy(logits, labels) == pytest.approx(-(np.log(0.5) + np.log(0.9)) / 2, rel=1e-6)
-    assert metrics.accuracy(logits, jnp.array([0, 0])) == 0.5
+def test_drifts_are_sines_of_five_periods_under_white_noise():
+    task = drifts.load()
+    assert [len(part.targets) for part in task[:3]] == [1200, 400, 400]
+    inputs, targets = (np.concatenate([part[index] for part in task[:3]]) for index in (0, 1))
+    assert inputs.shape == (2000, 100, 1)
+    assert np.bincount(targets).tolist() == [400] * 5
+    steps = np.arange(100)
+    for number, period in enumerate((20, 30, 45, 67, 100)):
+        of = inputs[targets == number, :, 0].astype(np.float64)
+        basis = np.stack([np.sin(2 * np.pi * steps / period), np.cos(2 * np.pi * steps / period)])
+        weights, *_ = np.linalg.lstsq(basis.T, of.T, rcond=None)
+        amplitudes, noise = np.hypot(*weights), of - (basis.T @ weights).T
+        assert amplitudes.mean() == pytest.approx(1.0, abs=0.03)
+        assert noise.std() == pytest.approx(1.0, abs=0.03)
+        assert abs(np.mean(noise[:, 1:] * noise[:, :-1])) < 0.04  # from step to step independent
+        phases = np.arctan2(weights[1], weights[0])
+        assert abs(np.exp(1j * phases).mean()) < 0.15  # everywhere on the circle
+    rows = {row.tobytes() for row in inputs}
+    assert len(rows) == 2000
 
 
-def test_the_classifier_reads_the_last_hidden_state():
-    cell = mr.lstm(3)
-    params = models.init(cell, jax.random.key(0), 1, 4)
-    inputs = jnp.linspace(0, 1, 10).reshape(2, 5, 1)
-    hidden = mr.unroll(cell, params["cell"], inputs.swapaxes(0, 1))[1][-1]
-    expected = hidden @ params["head"]["kernel"] + params["head"]["bias"][None]
-    assert jnp.allclose(models.apply(cell, params, inputs), expected, atol=1e-6)
-    assert models.num_parameters(params) == (1 * 12 + 12) + (3 * 12 + 12) + (3 * 4 + 4)
-
-
-def test_seeds_together_are_the_seeds_alone():
-    task = digits.load()
-    small = task._replace(train=Split(task.train.inputs[:32, :8], task.train.targets[:32]))
-    small = small._replace(validation=small.train, test=small.train)
-    cell = mr.momentum_rnn(3)
-
-    def first_epoch(seeds):
-        run = trainer.Trainer(cell, small, Training(hidden_features=3, seeds=seeds, epochs=1, batch_size=8))
-        # optax's optimisers rely on JAX's standard promotion
-        with jax.numpy_dtype_promotion("standard"):
-            return run.epoch(run.start(), 1)
-
-    both, one = first_epoch(2), first_epoch(1)
-    first = jax.tree.map(lambda leaf: leaf[:1], both)
-    for together, alone in zip(
-        jax.tree.leaves((first[0].params, first[1])), jax.tree.leaves((one[0].params, one[1])), strict=True
-    ):
-        assert jnp.allclose(together, alone, rtol=1e-4, atol=1e-5)
-    params = both[0].params["cell"]["input"]["kernel"]
-    assert not jnp.allclose(params[0], params[1])
+def test_drifts_have_no_source():
+    with pytest.raises(DataError, match="drifts has no source, got elsewhere: its signals are made from a seed"):
+        datasets.load("drifts", "anywhere", "elsewhere")
 
 
 def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss():
-    def candidate(epoch, accuracy, loss):
-        return trainer.Best(jnp.array(epoch), jnp.array(epoch), jnp.array(accuracy), jnp.array(loss))
+    def line(accuracy, loss):
+        return {"validation_accuracy": accuracy, "validation_loss": loss}
 
-    old = candidate(1, 0.8, 0.5)
-    assert trainer.better(old, candidate(2, 0.9, 0.9)).epoch == 2
-    assert trainer.better(old, candidate(2, 0.7, 0.1)).epoch == 1
-    assert trainer.better(old, candidate(2, 0.8, 0.4)).epoch == 2
-    assert trainer.better(old, candidate(2, 0.8, 0.6)).epoch == 1
+    old = line(0.8, 0.5)
+    assert runs.is_better(line(0.9, 0.9), old, by_accuracy=True)
+    assert not runs.is_better(line(0.7, 0.1), old, by_accuracy=True)
+    assert runs.is_better(line(0.8, 0.4), old, by_accuracy=True)
+    assert not runs.is_better(line(0.8, 0.6), old, by_accuracy=True)
+    assert runs.is_better(line(0.1, 0.4), old, by_accuracy=False)
+    assert runs.is_better(line(0.1, 9.0), None, by_accuracy=True)
 
 
 def result(name, *accuracies):
     curve = np.zeros((1, len(accuracies)))
-    return demo_report.CellResult(name, np.array(accuracies), np.ones(len(accuracies), int), 10, 1.0, curve, curve)
+    return comparison.Result(name, np.array(accuracies), np.ones(len(accuracies), int), 10, 1.0, curve, curve)
 
 
 def test_the_verdict_follows_the_numbers():
     base = result("LSTM", 0.90, 0.92)
-    text = demo_report.verdict([base, result("A", 0.97, 0.98), result("B", 0.80, 0.81), result("C", 0.91, 0.93)], "LSTM", 270)
-    assert text.startswith("1 of 3 variants beat the LSTM by more than the seeds' spread: A (+6.50)")
-    assert "worse by more than the spread: B (-10.50)" in text
-    assert "within the spread: C (+1.00)" in text
-    assert demo_report.verdict([base, result("B", 0.80, 0.81)], "LSTM", 270).startswith("No variant beats the LSTM")
-    assert "ranks nothing" in demo_report.verdict([result("LSTM", 0.9), result("A", 0.97)], "LSTM", 270)
+    text = comparison.verdict([base, result("A", 0.97, 0.98), result("B", 0.80, 0.81), result("C", 0.91, 0.93)])
+    assert text.startswith("Better than the LSTM by more than the seeds' spread: A (+6.50); worse than the LSTM by more ")
+    assert "spread: B (-10.50); within the spread: C (+1.00). " in text
+    assert comparison.verdict([base, result("B", 0.80, 0.81)]).startswith(
+        "Better than the LSTM by more than the seeds' spread: none; "
+    )
+    assert "ranks nothing" in comparison.verdict([result("LSTM", 0.9), result("A", 0.97)])
+
+
+def test_a_run_that_diverged_is_in_the_table(tmp_path):
+    np.savez(tmp_path / "best.npz", weights=np.zeros((2, 3)))
+    epochs = [{"kind": "epoch", "run": run, "train_loss": 1.0, "validation_accuracy": 0.5} for run in (0, 1)]
+    metrics = [*epochs, {"kind": "diverged", "run": 1, "epoch": 2}, {"kind": "test", "run": 0, "test_accuracy": 0.5, "epoch": 1}]
+    found = comparison.result("A", runs.Outcome(tmp_path, metrics, 1.0, before=False), 2)
+    assert (found.test_accuracy.tolist(), found.num_parameters, found.train_loss.shape) == ([0.5, 0.0], 3, (1, 2))
+    assert "1 of 2 diverged" in comparison.table([found])

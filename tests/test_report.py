@@ -1,23 +1,21 @@
 """`python -m experiments.report`, on run folders made by hand."""
 
 import csv
-import dataclasses
 import gzip
 import io
 import json
-import math
 import pathlib
 
 import numpy as np
 import pytest
 
 from experiments import report
+from experiments.command import RunError
 from experiments.configs import CONFIGS
 from experiments.configs.base import TASKS
 from experiments.reporting import controls, curves, runs, text
-from experiments.reporting.errors import ReportError
 from experiments.reporting.runs import Run
-from tests.train_command import status_of
+from tests.train_command import fill_disk, status_of
 
 COMMITS = ("a" * 40, "b" * 40 + "-dirty")
 TIMIT = "timit_momentum_lstm_158"
@@ -27,7 +25,7 @@ def write_run(
     out, name, seed, test_loss, *, epochs=3, ended=True, accuracy=None, commit=COMMITS[0], origin=None, seconds=None, **changes
 ):
     """A run's folder; its validation loss falls by one each epoch, down to the test loss."""
-    training = {**dataclasses.asdict(CONFIGS[name].config), "epochs": epochs, **changes, "seed": seed}
+    training = {**CONFIGS[name].config.to_dict(), "epochs": epochs, **changes, "seed": seed}
     folder = out / f"{name}-seed{seed}"
     folder.mkdir(parents=True)
     config = {
@@ -45,6 +43,9 @@ def write_run(
         for e in range(1, epochs + 1)
     ]
     test = {"kind": "test", "epoch": epochs, "test_loss": test_loss}
+    if CONFIGS[name].config.score == "perplexity":
+        for line in (*lines, test):
+            line |= {f"{split}_perplexity": 7.0 for split in ("validation", "test") if f"{split}_loss" in line}
     lines = [*lines, test | ({} if accuracy is None else {"test_accuracy": accuracy})] if ended else lines[:-1]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if seconds is not None:
@@ -98,7 +99,7 @@ def test_measured_beside_published(tmp_path, written):
         write_run(tmp_path / "runs", TIMIT, seed, loss, epochs=700, seconds=10.0 + seed)
     found, folder = written()
     # by hand: 6 ± 1, t = 4.303 of 2 degrees of freedom, 4.303 / sqrt(3) = 2.484
-    published = "5.87 [confirmed]; 5.67 [curves]"
+    published = "5.87 [confirmed]; 5.874 ± 0.147 [curves]"
     unlike = "whether the files are the published ones is not checked"
     assert row(found, f"`{TIMIT}`") == [f"`{TIMIT}`", "3", "6.000", "1.0", "3.516 to 8.484", published, unlike]
     expected = [f"`{TIMIT}`", "0, 1, 2", "700 of 700", "700 (700–700)", "11", "aaaaaaa", "2 CPU cores"]
@@ -126,7 +127,7 @@ def test_other_settings_and_data_are_other_rows_and_said(tmp_path, written):
     measured = {tuple(cell.strip() for cell in cells[:3]): (cells[5].strip(), cells[6].strip()) for cells in rows}
     data = "as_published={'x.gz': False}"
     assert measured == {
-        ("`mnist_lstm_128`", "1", "80.00"): ("98.7 [baseline]", "nothing but how the epoch was chosen"),
+        ("`mnist_lstm_128`", "1", "80.00"): ("98.7 [baseline]", "nothing but what is said below"),
         ("`mnist_lstm_128 hidden_features=4`", "1", "70.00"): (
             "98.7 [baseline]",
             "hidden_features 4, published 128",
@@ -178,7 +179,7 @@ def test_runs_of_other_commands_are_passed_over(tmp_path, capsys):
     (being_made / "config.json").write_text("{")
     assert main(tmp_path / "runs", tmp_path / "runs" / f"{TIMIT}-seed0", "--out", tmp_path / "out") == 0
     printed = capsys.readouterr().out
-    assert f"Passed over, being runs of other commands: {other}\n" in printed
+    assert f"Passed over, being no single runs of experiments.train: {other}\n" in printed
     assert "on 1 run and 0 unfinished" in printed
 
 
@@ -217,11 +218,11 @@ def test_curves_are_read(tmp_path):
     assert found[0].losses == {"0": {1: 30.0, 2: 20.0, 3: 10.0, 4: 0.0}, "1": {1: 31.0, 2: 21.0, 3: 11.0, 4: 1.0}}
     assert found[0].label == "momentum_lstm, N = 158, test loss, 2 seeds"
     assert (found[1].split, found[1].losses) == ("validation", {"0": {1: 3.0}})
-    settings = dataclasses.asdict(CONFIGS["pmnist_dtriv_512"].config)
+    settings = CONFIGS["pmnist_dtriv_512"].config.to_dict()
     assert curves.matching(found, settings) is found[3]
     assert curves.matching(found, {**settings, "clip_norm": None}) is found[2]
-    assert curves.matching(found, dataclasses.asdict(CONFIGS["timit_scheduled_restart_lstm_158"].config)) is found[1]
-    assert curves.matching(found, dataclasses.asdict(CONFIGS["timit_adam_lstm_158"].config)) is None
+    assert curves.matching(found, CONFIGS["timit_scheduled_restart_lstm_158"].config.to_dict()) is found[1]
+    assert curves.matching(found, CONFIGS["timit_adam_lstm_158"].config.to_dict()) is None
     epochs, losses = curves.stack([{1: 5.0, 2: 4.0, 3: 3.0}, {2: 8.0, 3: 7.0, 4: 6.0}])
     assert epochs.tolist() == [2, 3]
     assert losses.tolist() == [[4.0, 8.0], [3.0, 7.0]]
@@ -238,22 +239,28 @@ def write_controls(out, lstm, momentum, control, **changes):
 
 
 def test_what_a_control_recovers(tmp_path, written):
-    write_controls(tmp_path / "runs", (10.0, 10.1, 9.9), (6.0, 6.1, 5.9), (7.0, 7.1, 6.9))
+    write_controls(tmp_path / "runs", *((mean, *[mean + 0.1, mean - 0.1] * 2) for mean in (10.0, 6.0, 7.0)))
     found, _ = written()
     section = found.split("what the controls recover")[1]
     share = row(section, f"`{CONTROL}`")[3]
     assert share.startswith("75 % (7")
-    # Welch: three standard deviations of 0.1 each, 4 degrees of freedom, 2.776 * 0.1 * sqrt(2 / 3) = 0.227
-    assert row(section, f"`{CONTROL}`")[4] == "+1 (+0.773 to +1.23)"
-    assert f"- `{MOMENTUM}` gains +4 (+3.77 to +4.23) over `{LSTM}` in test MSE.\n" in section
-    words = f"recovers {share} of the gain; it differs from the momentum cell by +1 (+0.773 to +1.23): the control is worse."
+    # Welch: standard deviations of 0.1 each, 8 degrees of freedom, 2.306 * 0.1 * sqrt(2 / 5) = 0.146
+    assert row(section, f"`{CONTROL}`")[4] == "+1 (+0.854 to +1.15)"
+    assert f"- `{MOMENTUM}` gains +4 (+3.85 to +4.15) over `{LSTM}` in test MSE.\n" in section
+    words = f"recovers {share} of the gain; it differs from the momentum cell by +1 (+0.854 to +1.15): the control is worse."
     assert f"- `{CONTROL}` {words}" in section
 
 
 CASES = {
     "the gain may be zero": ((10.0, 12.0), (9.0, 11.0), (9.0, 12.0), "so shares of it have no bounds", " % (unbounded)"),
     "no gain": ((6.0, 6.1), (10.0, 10.1), (9.0, 9.1), "it is not better, so there is no gain", "| – |"),
-    "one seed": ((10.0,), (6.0,), (7.0,), "a single seed, so shares have no interval", "75 % (no interval)"),
+    "one seed": (
+        (10.0,),
+        (6.0,),
+        (7.0,),
+        "a single seed, so nothing tells whether that is chance",
+        "75 % (no interval of fewer than 5 seeds)",
+    ),
     "the control is better": ((10.0, 10.1), (6.0, 6.1), (5.0, 5.1), "gains +4", "the control is better."),
     "no difference": ((10.0, 10.1), (6.0, 6.1), (6.0, 6.12), "gains +4", "not distinguishable from zero."),
 }
@@ -275,8 +282,8 @@ def test_a_control_is_compared_with_runs_of_its_own_settings(tmp_path, written):
     write_controls(out / "2", (20.0,), (8.0,), (14.0,), batch_size=16)
     write_run(out / "3", CONTROL, 0, 3.0, batch_size=8)
     found, _ = written()
-    assert "recovers 75 % (no interval)" in found
-    assert "recovers 50 % (no interval)" in found
+    assert "recovers 75 % (no interval of fewer than 5 seeds)" in found
+    assert "recovers 50 % (no interval of fewer than 5 seeds)" in found
     assert f"Not compared: `{CONTROL} epochs=3 batch_size=8`" in found
 
 
@@ -299,14 +306,12 @@ def test_where_more_is_better_the_sign_of_a_gain_turns():
     assert "the control is better" in gain.verdict(controls.intervals.sample([110.0, 110.1]))
 
 
-def test_perplexity_is_e_to_the_loss():
-    line = {"kind": "epoch", "epoch": 1, "validation_loss": math.log(61)}
-    run = Run(pathlib.Path(), "ptb_lstm", 0, {}, {}, [line], {"epoch": 1, "test_loss": math.log(59)}, None, "", "", "", "")
-    test, validation = text.of_task("ptb", run)
-    assert (test.title, test.of(run)) == ("test perplexity", pytest.approx(59))
-    assert (validation.title, validation.of(run)) == ("validation perplexity", pytest.approx(61))
-    line["validation_perplexity"], run.test["test_perplexity"] = 3.0, 2.0
-    assert (test.of(run), validation.of(run)) == (2.0, 3.0)
+def test_a_text_is_judged_by_its_perplexity():
+    line = {"kind": "epoch", "epoch": 1, "validation_loss": 1.0, "validation_perplexity": 3.0}
+    test = {"epoch": 1, "test_loss": 1.0, "test_perplexity": 2.0}
+    scores = text.of_task("ptb", Run(pathlib.Path(), "ptb_lstm", 0, {}, {}, [line], test, None, "", "", "", ""))
+    run = Run(pathlib.Path(), "ptb_lstm", 0, {}, {}, [line], test, None, "", "", "", "")
+    assert [(score.title, score.of(run)) for score in scores] == [("test perplexity", 2.0), ("validation perplexity", 3.0)]
 
 
 def test_every_task_has_a_title_and_a_score_that_counts(tmp_path, written):
@@ -316,22 +321,12 @@ def test_every_task_has_a_title_and_a_score_that_counts(tmp_path, written):
     lines = written()[0].splitlines()
     first = {line[3:]: lines[number + 2].split("|")[1].strip() for number, line in enumerate(lines) if line.startswith("## ")}
     assert first == {
-        **dict.fromkeys(("Digits", "MNIST", "Permuted MNIST"), "test accuracy (%)"),
+        **dict.fromkeys(("Digits", "Slow noisy signals", "MNIST", "Permuted MNIST"), "test accuracy (%)"),
         **dict.fromkeys(("TIMIT", "Free Spoken Digits", "Adding"), "test MSE"),
         **dict.fromkeys(("Copying", "Denoising"), "test cross entropy (nats)"),
         **dict.fromkeys(("Penn Treebank", "Text"), "test perplexity"),
     }
     assert len(first) == len(TASKS)
-
-
-def test_a_run_that_names_no_newer_field_has_its_default(tmp_path):
-    for seed in (0, 1):
-        folder = write_run(tmp_path, TIMIT, seed, 5.0)
-    config = json.loads((folder / "config.json").read_text())
-    del config["training"]["input_scale"]
-    (folder / "config.json").write_text(json.dumps(config))
-    (group,) = runs.group(runs.find([tmp_path])[0])
-    assert len(group.runs) == 2
 
 
 def test_the_name_is_the_commands_and_not_the_folders(tmp_path):
@@ -352,7 +347,7 @@ def spoil(file, content):
     return damage
 
 
-WHOLE = {"training": {"task": "timit", "cell": "lstm", "hidden_features": 3, "seed": 0}, "task": {}}
+WHOLE = {"training": CONFIGS[TIMIT].config.to_dict(), "task": {}}
 EPOCH = '{"kind": "epoch", "epoch": 1, "train_loss": 1.0, "validation_loss": 1.0}\n'
 DAMAGED = {
     "no config": (spoil("config.json", None), "no run of experiments.train is there"),
@@ -363,7 +358,7 @@ DAMAGED = {
     "a device that is none": (spoil("config.json", json.dumps({**WHOLE, "device": 3})), "config.json is damaged: its"),
     "an unknown task": (
         spoil("config.json", json.dumps({**WHOLE, "training": {**WHOLE["training"], "task": "chess"}})),
-        "config.json holds no config of experiments.train: task must be one of 'digits', ",
+        "config.json holds no config of experiments.train: task must be one of 'mnist', ",
     ),
     "a seed that is none": (
         spoil("config.json", json.dumps({**WHOLE, "training": {**WHOLE["training"], "seed": "x"}})),
@@ -453,22 +448,19 @@ def test_no_folder_or_one_that_cannot_be_written_is_one_line(tmp_path, capsys):
     assert_refused(main("--out", out), capsys, "the following arguments are required: RUNS", out)
     assert_refused(main(tmp_path / "nowhere", "--out", out), capsys, f"{tmp_path / 'nowhere'} does not exist", out)
     assert_refused(main(folder / "config.json", "--out", out), capsys, "config.json is no folder", out)
-    assert_refused(main(tmp_path / "runs", "--out", folder / "config.json"), capsys, "the report cannot be written there", out)
+    assert_refused(main(tmp_path / "runs", "--out", folder / "config.json"), capsys, "no run folder can be made there", out)
 
 
 def test_a_full_disk_leaves_no_half_of_a_report(tmp_path, capsys, monkeypatch):
     folder = write_run(tmp_path / "runs", TIMIT, 0, 5.0)
 
-    def full(path, content, encoding):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pathlib.Path, "write_text", full)
+    fill_disk(monkeypatch, after=1)
     assert_refused(main(folder, "--out", tmp_path / "out"), capsys, "No space left on device", tmp_path / "out")
 
 
 def test_a_seed_that_would_count_twice_is_refused(tmp_path):
     first, second = (write_run(tmp_path / part, TIMIT, 0, 5.0) for part in "ab")
-    with pytest.raises(ReportError, match="are the same run, of seed 0; give one of them") as error:
+    with pytest.raises(RunError, match="are the same run, of seed 0; give one of them") as error:
         runs.group(runs.find([tmp_path])[0])
     assert str(first) in str(error.value)
     assert str(second) in str(error.value)

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import configs, language_model, models
+from experiments import checkpoint, configs, language_model, networks, runs, tasks, training
 from experiments.configs import ConfigError
-from experiments.configs.base import REGULARIZERS
 from experiments.datasets import Split
-from experiments.fit import averaging, checkpoint, loop, problem, scores, steps, windows
 from experiments.language_model import LanguageModel
-from tests.train_command import arrays, lines, main, quick, quick_trainer, sizes, stop, tiny  # noqa: F401
+from tests.train_command import arrays, changed, first, lines, main, quick, quick_runs, sizes, stop, tiny  # noqa: F401
 
 pytestmark = pytest.mark.usefixtures("quick")
 
 QUICKLY = {"compiler_options": {"xla_backend_optimization_level": 0}}
-NOTHING = dict.fromkeys(REGULARIZERS)
+DROPOUTS = tuple(f"{name}_dropout" for name in ("embedding", "input", "hidden", "output", "weight"))
+REGULARIZERS = (*DROPOUTS, "activation_regularization", "temporal_regularization")
+NOTHING = dict.fromkeys(REGULARIZERS, 0.0)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "momentum_lstm", "scheduled_restart_lstm"])
@@ -30,32 +30,37 @@ def test_the_model_of_table_3_has_as_many_parameters_as_the_authors(cell):
     params = jax.eval_shape(model.init, jax.random.key(0))
     sizes = [(400, 1150), (1150, 1150), (1150, 400)]
     layers = sum(4 * hidden * (features + hidden) + 2 * 4 * hidden for features, hidden in sizes)
-    assert models.num_parameters(params) == 10_000 * 400 + 10_000 + layers == 24_221_600
+    assert networks.num_parameters(params) == 10_000 * 400 + 10_000 + layers == 24_221_600
 
 
 @pytest.mark.parametrize(("name", "unit"), [("ptb_scheduled_restart_lstm", "word"), ("text_momentum_lstm", "character")])
 def test_perplexity_and_bits_follow_from_the_loss(name, unit):
-    run = quick_trainer(tiny(name))
-    found = run.evaluate(run.start().params, run.problem.validation)
+    run = quick_runs(tiny(name))
+    found = {key: value for key, (value,) in run.evaluate(run.start().runs.params, run.validation).items()}
     expected = {"loss": found["loss"], "perplexity": math.exp(found["loss"])}
     expected |= {"bits_per_character": found["loss"] / math.log(2)} if unit == "character" else {}
     assert found == pytest.approx(expected, rel=1e-5)
 
 
 REFUSALS = {
-    "layers": ("mnist_lstm_128", "layers=3", "layers is no option of the task 'mnist': it is for ptb and text"),
-    "dropout": ("adding_lstm", "weight_dropout=0.5", "weight_dropout is no option of the task 'adding'"),
-    "unit elsewhere": ("ptb_lstm", "unit=word", "unit is no option of the task 'ptb'"),
+    "layers": ("mnist_lstm_128", "layers=3", "the task 'mnist' has no field 'layers'; it has cell, "),
+    "dropout": ("adding_lstm", "weight_dropout=0.5", "the task 'adding' has no field 'weight_dropout'"),
+    "unit elsewhere": ("ptb_lstm", "unit=word", "the task 'ptb' has no field 'unit'"),
     "unit": ("text_lstm", "unit=line", "unit must be one of 'word', 'character', got 'line'"),
-    "no windows": ("ptb_lstm", "bptt=none", "bptt must be given for the task 'ptb', a text"),
+    "no windows": ("ptb_lstm", "bptt=none", "--set bptt=none: must be a whole number"),
     "everything dropped": ("ptb_lstm", "input_dropout=1", "input_dropout must be in [0, 1), got 1.0"),
     "a penalty": ("ptb_lstm", "activation_regularization=-1", "activation_regularization must be in [0, inf)"),
     "one layer": ("text_lstm", "hidden_features=3", "hidden_features must be embedding_features, 128, where there is one layer"),
-    "scaled words": ("ptb_lstm", "input_scale=0.5", "input_scale must be 1 for the task 'ptb'"),
+    "scaled words": ("ptb_lstm", "input_scale=0.5", "the task 'ptb' has no field 'input_scale'"),
     "nothing to drop": (
         "ptb_lstm",
-        "cell=dtriv init_scheme=none forget_bias=none",
+        "cell=dtriv init_scheme=none forget_bias=none skew_learning_rate=1",
         "weight_dropout is for cells with a recurrent",
+    ),
+    "averages of a base that moves": (
+        "text_lstm",
+        "cell=dtriv skew_learning_rate=1 rebase_every=3 nonmonotone=2",
+        "nonmonotone must be none with rebase_every: the mean of bases that move is not orthogonal",
     ),
 }
 
@@ -79,7 +84,7 @@ def test_a_wrong_config_is_refused(name, assignments, message):
     ],
 )
 def test_sizes_that_do_not_fit_the_text_are_one_line(field, message, tmp_path, capsys):
-    assert main(tmp_path, "--config", "ptb_lstm", "--set", *sizes("ptb_lstm"), field) == 2
+    assert main(tmp_path, "--config", "ptb_lstm", "--set", *changed(sizes("ptb_lstm"), field)) == 2
     assert message in capsys.readouterr().err
 
 
@@ -87,7 +92,7 @@ def test_sizes_that_do_not_fit_the_text_are_one_line(field, message, tmp_path, c
 
 
 def test_lengths_are_those_of_the_awd_lstm():
-    lengths = windows.draw_lengths(1_000_000, 70)
+    lengths = np.array(tasks.draw_lengths(1_000_000, 70))
     assert lengths.sum() == 1_000_000
     assert lengths.min() >= 5
     long = lengths[lengths > 52]
@@ -98,13 +103,13 @@ def test_lengths_are_those_of_the_awd_lstm():
 
 
 def test_an_epoch_reads_the_text_exactly_once_in_order_in_windows_of_its_own():
-    task = problem.load(dataclasses.replace(tiny("ptb_lstm"), steps_per_epoch=None), None, None)
+    task, data = tasks.load(dataclasses.replace(tiny("ptb_lstm"), steps_per_epoch=None), None, None)
     count, rows = task.steps_per_epoch, 4
-    whole = [part[:, : 90 // rows] for part in task.train[:2]]
+    whole = [part[:, : 90 // rows] for part in data.train[:2]]
     cuts = []
     for key in jax.random.split(jax.random.key(0), 2):
-        plan = task.plan(task.train, key)
-        batches = [task.batch(task.train, plan, jnp.asarray(index)) for index in range(count)]
+        plan = task.plan(data.train, key)
+        batches = [task.batch(data.train, plan, jnp.asarray(index)) for index in range(count)]
         lengths = [int(batch.lengths[0]) for batch in batches]
         assert all((batch.lengths == length).all() for batch, length in zip(batches, lengths, strict=True))
         for part in (0, 1):
@@ -242,71 +247,90 @@ def test_penalties_are_those_computed_by_hand(layers, monkeypatch):
 # Steps
 
 
+def plan(run):
+    """That of the first epoch."""
+    return run.task.plan(run.train, jax.random.fold_in(jax.random.split(jax.random.key(0))[1], 0))
+
+
 def test_a_step_is_scaled_by_the_windows_length_and_has_weight_decay():
-    config = dataclasses.replace(tiny("ptb_lstm"), weight_decay=0.25, **NOTHING)
-    run = quick_trainer(config)
-    start, task = run.start(), run.problem
-    # The second step of the epoch, so that the state is carried; the plan is the epoch's.
-    state = run.advance(start, 1)
-    plan = task.plan(task.train, jax.random.fold_in(jax.random.split(jax.random.key(0))[1], 0))
-    batch = task.batch(task.train, plan, jnp.asarray(1))
+    run = quick_runs(tiny("ptb_lstm", weight_decay=0.25, **NOTHING))
+    # The second step of the epoch, so that the state is carried.
+    state = run.advance(run.start(), 1)
+    batch = run.task.batch(run.train, plan(run), jnp.asarray(1))
+    params, carry = first((state.runs.params, state.runs.carry))
 
     def loss(params, carry):
-        _, logits, _ = run.network.run(params, carry, batch)
+        _, logits, _ = run.model.run(params, carry, batch)
         length = batch.lengths[0]
         real = (jnp.arange(logits.shape[1]) < length)[jnp.newaxis]
         nats = -jnp.take_along_axis(jax.nn.log_softmax(logits), batch.targets[..., jnp.newaxis], axis=-1)[..., 0]
         return jnp.where(real, nats, 0.0).sum() / (4 * length)
 
-    gradient = jax.jit(jax.grad(loss), **QUICKLY)(state.params, state.carry)
+    gradient = jax.jit(jax.grad(loss), **QUICKLY)(params, carry)
     norm = math.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(gradient)))
     assert norm > 0.25
     rate = 30 * float(batch.lengths[0]) / 5
-    expected = jax.tree.map(lambda p, g: p - rate * (0.25 / norm * g + 0.25 * p), state.params, gradient)
-    new = run.advance(state, 2).params
+    expected = jax.tree.map(lambda p, g: p - rate * (0.25 / norm * g + 0.25 * p), params, gradient)
+    new = first(run.advance(state, 2).runs.params)
     assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-3, atol=1e-3), new, expected))
 
 
 def test_the_state_is_carried_within_an_epoch_and_fresh_at_its_start():
-    run = quick_trainer(tiny("ptb_scheduled_restart_lstm"))
+    run = quick_runs(tiny("ptb_scheduled_restart_lstm"))
     states = [run.start()]
     for step in (1, 2):
         states.append(run.advance(states[-1], step))
-    lengths = [run.problem.batch(run.problem.train, plan(run), jnp.asarray(index)).lengths for index in (0, 1)]
+    lengths = [run.task.batch(run.train, plan(run), jnp.asarray(index)).lengths for index in (0, 1)]
     for state, read in zip(states, (0, *np.cumsum([length[0] for length in lengths])), strict=True):
-        assert state.carry[0].drive.steps.tolist() == [read % 2] * 4
+        assert first(state.runs.carry)[0].drive.steps.tolist() == [read % 2] * 4
     for at, carries in ((1, True), (2, False)):  # two steps are an epoch
-        other = states[at]._replace(carry=jax.tree.map(jnp.ones_like, states[at].carry))
-        new, changed = (run.advance(state, at + 1).params["head"]["bias"] for state in (states[at], other))
-        assert np.array_equal(new, changed) != carries
+        ones = jax.tree.map(jnp.ones_like, states[at].runs.carry)
+        other = states[at]._replace(runs=states[at].runs._replace(carry=ones))
+        new, changed_ = (run.advance(state, at + 1).runs.params["head"]["bias"] for state in (states[at], other))
+        assert np.array_equal(new, changed_) != carries
 
 
-def plan(run):
-    return run.problem.plan(run.problem.train, jax.random.fold_in(jax.random.split(jax.random.key(0))[1], 0))
+def test_every_step_draws_masks_of_its_own(monkeypatch):
+    """The keys of the dropout, as the model gets them: another one in each step of each seed, and the same after a restart."""
+    keys = []
+    run = LanguageModel.run
+
+    def watched(model, params, carry, batch, key=None):
+        if key is not None:
+            jax.debug.callback(lambda data: keys.append(tuple(data.tolist())), jax.random.key_data(key))
+        return run(model, params, carry, batch, key)
+
+    monkeypatch.setattr(LanguageModel, "run", watched)
+    config = tiny("text_lstm", layers=1, hidden_features=3, learning_rate=0.25)  # a program of its own
+    for until in ((2, 4), (1, 2, 3, 4)):
+        state = quick_runs(config).start()
+        for step in until:
+            state = jax.block_until_ready(quick_runs(config).advance(state, step))
+    jax.effects_barrier()
+    assert len(set(keys[:4])) == 4
+    assert keys[:4] == keys[4:]
 
 
 def test_evaluation_is_a_loop_over_the_text():
-    run = quick_trainer(tiny("ptb_scheduled_restart_lstm"))
-    params = run.advance(run.start(), 2).params
-    rows = np.asarray(stream(run.problem.validation)).reshape(2, 10, 2)  # of 21 tokens the last fills no column
-    model = run.network
+    run = quick_runs(tiny("ptb_scheduled_restart_lstm"))
+    stacked = run.advance(run.start(), 2).runs.params
+    params = first(stacked)
+    rows = np.asarray(stream(run.validation)).reshape(2, 10, 2)  # of 21 tokens the last fills no column
+    stack = run.model.stack
 
     @jax.jit
     def step(carry, tokens):
-        hs, states = params["embedding"]["kernel"][tokens], []
-        for cell, layer, state in zip(model.cells, params["cells"], carry, strict=True):
-            state, hs = cell.step(layer, state, hs)
-            states.append(state)
+        carry, hs = stack.step(params["cells"], carry, params["embedding"]["kernel"][tokens])
         logits = hs @ params["embedding"]["kernel"].T + params["head"]["bias"][jnp.newaxis]
-        return states, jax.nn.log_softmax(logits)
+        return carry, jax.nn.log_softmax(logits)
 
-    carry, nats = list(model.initial_carry(params, 2)), []
+    carry, nats = run.model.initial_carry(params, 2), []
     for column in range(10):
         carry, log_probabilities = step(carry, rows[:, column, 0])
         nats += [-float(log_probabilities[row, rows[row, column, 1]]) for row in range(2)]
-    scores = run.evaluate(params, run.problem.validation)
-    assert scores["loss"] == pytest.approx(np.mean(nats), rel=1e-5)
-    assert scores["perplexity"] == pytest.approx(math.exp(np.mean(nats)), rel=1e-5)
+    found = run.evaluate(stacked, run.validation)
+    assert found["loss"] == [pytest.approx(np.mean(nats), rel=1e-5)]
+    assert found["perplexity"] == [pytest.approx(math.exp(np.mean(nats)), rel=1e-5)]
 
 
 def stream(split):
@@ -322,33 +346,35 @@ def stream(split):
 def test_averaging_begins_when_the_loss_is_worse_than_the_best_before_the_last_looks():
     losses = [9.0, 5.0, 6.0, 7.0, 5.5, 8.0, 4.0, 6.0, 5.5, 4.5]
 
-    def first(patience):
-        return next((n for n in range(1, len(losses) + 1) if averaging.is_stuck(losses[:n], patience)), None)
+    def stuck_at(patience):
+        return next((n for n in range(1, len(losses) + 1) if runs.is_stuck(losses[:n], patience)), None)
 
-    assert first(1) == 4  # 7 is worse than 5, the best of the looks but the last
-    assert first(3) == 6  # 8 is worse than 5; 5.5 is better than 9
-    assert first(5) == 8  # 6 is worse than 5; 4 is not
-    assert first(9) is None
-    assert first(10) is None
+    assert stuck_at(1) == 4  # 7 is worse than 5, the best of the looks but the last
+    assert stuck_at(3) == 6  # 8 is worse than 5; 5.5 is better than 9
+    assert stuck_at(5) == 8  # 6 is worse than 5; 4 is not
+    assert stuck_at(9) is None
+    assert stuck_at(10) is None
 
 
-COMMAND = ("--config", "ptb_lstm", "--set", *sizes("ptb_lstm"), "epochs=12", "nonmonotone=1")
+AVERAGED = changed(sizes("ptb_lstm"), "epochs=12", "nonmonotone=1")
+COMMAND = ("--config", "ptb_lstm", "--set", *AVERAGED)
 
 
 def test_averages_are_the_mean_of_the_parameters_since_the_start():
-    run = quick_trainer(configs.override(configs.get("ptb_lstm"), COMMAND[3:]))
+    run = quick_runs(configs.override(configs.get("ptb_lstm"), AVERAGED))
     state, after = run.start(), []
+    assert state.runs.since.tolist() == [training.NEVER]
     for step in range(1, 5):
         state = run.advance(state, step)
-        after.append(state.params)
+        after.append(state.runs.params)
         if step == 1:
-            assert jax.tree.all(jax.tree.map(np.array_equal, state.evaluated, state.params))
-            average = averaging.after_look(state.average, step, [1.0, 2.0, 3.0], patience=1)
-            assert averaging.after_look(average, 9, [1.0, 2.0, 3.0], patience=1) is average
-            state = state._replace(average=average)
+            assert jax.tree.all(jax.tree.map(np.array_equal, state.runs.evaluated, state.runs.params))
+            state = state._replace(runs=state.runs._replace(since=jnp.array([1], jnp.int32)))
     means = jax.tree.map(lambda *leaves: np.mean(leaves, axis=0), *after[1:])
-    assert jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-5, atol=1e-6), state.evaluated, means))
-    assert not jax.tree.all(jax.tree.map(lambda a, b: np.allclose(a, b, atol=1e-3), state.evaluated, state.params))
+    close = jax.tree.map(lambda a, b: np.allclose(a, b, rtol=1e-5, atol=1e-6), state.runs.evaluated, means)
+    assert jax.tree.all(close)
+    newest = jax.tree.map(lambda a, b: np.allclose(a, b, atol=1e-3), state.runs.evaluated, state.runs.params)
+    assert not jax.tree.all(newest)
 
 
 def test_interrupted_while_it_averages_a_run_ends_the_same(tmp_path, monkeypatch, capsys):
@@ -356,13 +382,11 @@ def test_interrupted_while_it_averages_a_run_ends_the_same(tmp_path, monkeypatch
     whole, folder = (tmp_path / part / "ptb_lstm-seed0" for part in ("whole", "stopped"))
     metrics = lines(whole)
     losses = [line["validation_loss"] for line in metrics[:-1]]
-    stuck = next(n for n in range(1, 12) if averaging.is_stuck(losses[:n], 1))  # random text cannot be learnt
-    saved = checkpoint.read(whole)
-    assert saved.arrays["state/average/since"] == 2 * stuck
-    run = quick_trainer(configs.override(configs.get("ptb_lstm"), COMMAND[3:]))
+    stuck = next(n for n in range(1, 12) if runs.is_stuck(losses[:n], 1))  # random text cannot be learnt
+    _, saved = checkpoint.read(whole)
+    assert saved["0/runs/since"] == [2 * stuck]
     with monkeypatch.context() as during:
-        during.setattr(loop, "CALL_SECONDS", 0.0)  # one step at a time
-        stop(during, run, 2 * stuck + 1)
+        stop(during, 2 * stuck + 1)
         assert main(tmp_path / "stopped", *COMMAND) == 143
     assert main(tmp_path / "stopped", *COMMAND) == 0
     assert (folder / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
@@ -370,29 +394,28 @@ def test_interrupted_while_it_averages_a_run_ends_the_same(tmp_path, monkeypatch
     # What is kept of the best epoch, and tested, are the averages that were validated there.
     epoch = metrics[-1]["epoch"]
     assert epoch > stuck
-    like = run.template().params
+    run = quick_runs(configs.override(configs.get("ptb_lstm"), AVERAGED))
+    like = run.start().runs.params
     with np.load(whole / "best.npz") as file:
-        best = jax.tree.unflatten(jax.tree.structure(like), [file[name] for name in models.flat(like)])
+        best = jax.tree.unflatten(jax.tree.structure(like), [file[name][np.newaxis] for name in networks.flat(like)])
     for split, line in (("validation", metrics[epoch - 1]), ("test", metrics[-1])):
-        assert run.evaluate(best, getattr(run.problem, split))["loss"] == line[f"{split}_loss"]
+        assert run.evaluate(best, getattr(run, split))["loss"] == [line[f"{split}_loss"]]
 
 
 def test_in_16_bits_states_are_and_parameters_drives_and_losses_are_not():
-    config = dataclasses.replace(tiny("text_momentum_lstm"), precision="bfloat16")
-    run = steps.Steps(config, problem.load(config, None, None))
-    key = jax.random.key(0)
-    state = jax.eval_shape(run.initial, key)
-    assert {leaf.dtype for leaf in jax.tree.leaves(state.params)} == {jnp.dtype("float32")}
-    assert all((layer.core.h.dtype, layer.drive.velocity.dtype) == (jnp.bfloat16, jnp.float32) for layer in state.carry)
-    assert jax.eval_shape(run.advance, state, np.int32(1), run.problem.train, key) == state
+    run = quick_runs(tiny("text_momentum_lstm", precision="bfloat16"))
+    state = jax.eval_shape(run.start)
+    assert {leaf.dtype for leaf in jax.tree.leaves(state.runs.params)} == {jnp.dtype("float32")}
+    assert all((layer.core.h.dtype, layer.drive.velocity.dtype) == (jnp.bfloat16, jnp.float32) for layer in state.runs.carry)
+    assert jax.eval_shape(lambda state: run.advance(state, 1), state) == state
 
 
 def test_an_epoch_of_fewer_windows_reads_the_whole_text_in_time():
-    config = configs.override(configs.get("text_lstm"), [*sizes("text_lstm"), "batch_size=2"])
-    task = problem.load(config, None, None)
+    config = tiny("text_lstm", batch_size=2)
+    task, data = tasks.load(config, None, None)
     columns, read = 45, set()
     for key in jax.random.split(jax.random.key(0), 40):
-        starts, lengths = (np.asarray(part) for part in task.plan(task.train, key))
+        starts, lengths = (np.asarray(part) for part in task.plan(data.train, key))
         assert len(starts) == task.steps_per_epoch == 2
         assert starts[1] == starts[0] + lengths[0]
         read |= {column for start, length in zip(starts, lengths, strict=True) for column in range(start, start + length)}
@@ -400,10 +423,20 @@ def test_an_epoch_of_fewer_windows_reads_the_whole_text_in_time():
 
 
 def test_a_perplexity_that_float32_does_not_hold_is_that_of_88_nats():
-    assert scores.of_words({"loss": jnp.float32(1147.0)})["perplexity"] == pytest.approx(math.exp(88), rel=1e-4)
-    assert scores.of_words({"loss": jnp.float32(2.0)})["perplexity"] == pytest.approx(math.exp(2))
+    assert tasks.derived({"loss": jnp.float32(1147.0)}, "word")["perplexity"] == pytest.approx(math.exp(88), rel=1e-4)
+    assert tasks.derived({"loss": jnp.float32(2.0)}, "word")["perplexity"] == pytest.approx(math.exp(2))
+    assert tasks.derived({"loss": jnp.float32(2.0)}, None) == {}
+
+
+def test_tokens_behind_the_end_of_a_window_do_not_count():
+    logits = jnp.log(jnp.array([[[0.5, 0.5], [0.25, 0.75]], [[0.1, 0.9], [0.9, 0.1]]]))
+    batch = Split(None, jnp.array([[0, 0], [1, 1]]), jnp.array([2, 1]))
+    (total, count), *others = tasks.tokens(logits, batch).values()
+    assert others == []
+    np.testing.assert_allclose(total, [-math.log(0.5) - math.log(0.25), -math.log(0.9)], rtol=1e-6)
+    assert count.tolist() == [2.0, 1.0]
 
 
 def test_windows_are_no_longer_than_the_text():
-    split = windows.in_order(Split(np.arange(10), np.arange(1, 11)), rows=2, length=10**9)
+    split = tasks.in_order(Split(np.arange(10), np.arange(1, 11)), rows=2, length=10**9)
     assert split.inputs.tolist() == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]

@@ -1,6 +1,7 @@
 """What the tests of `python -m experiments.train` share: tiny stand-ins for datasets, a tiny config, the command itself."""
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import json
@@ -14,9 +15,9 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import configs, fit, train
+from experiments import checkpoint, configs, devices, runs, tasks, train, training
+from experiments.configs.base import Language, Memory
 from experiments.datasets import Dataset, Info, Split
-from experiments.fit import files, meshes, problem, trainer
 
 ROOT = pathlib.Path(__file__).parent.parent
 TINY = ("hidden_features=4", "epochs=2", "batch_size=4", "steps_per_epoch=2")
@@ -24,18 +25,27 @@ TINY_SYNTHETIC = (*TINY, "length=3", "held_out=5")
 TINY_LANGUAGE = (*TINY, "layers=2", "embedding_features=3", "bptt=5", "evaluation_batch_size=2")
 NAME = "adding_momentum_lstm"
 FILES = {"checkpoint.npz", "metrics.jsonl", "best.npz", "config.json"}
-COMMAND = ("--config", NAME, "--set", *TINY_SYNTHETIC, "epochs=3", "steps_per_epoch=4")
+
+
+def changed(assignments, *others):
+    """Assignments with others in the place of those of the same fields."""
+    values = dict(one.split("=", 1) for one in (*assignments, *others))
+    return tuple(f"{name}={value}" for name, value in values.items())
+
+
+SET = changed(TINY_SYNTHETIC, "epochs=3", "steps_per_epoch=4")
+COMMAND = ("--config", NAME, "--set", *SET)
 
 
 def sizes(name):
     """What makes a named config train in no time."""
     config = configs.get(name)
-    return TINY_SYNTHETIC if config.length else TINY_LANGUAGE if config.layers else TINY
+    return TINY_SYNTHETIC if isinstance(config, Memory) else TINY_LANGUAGE if isinstance(config, Language) else TINY
 
 
-def tiny(name):
+def tiny(name, **values):
     """A named config of such a size."""
-    return configs.override(configs.get(name), sizes(name))
+    return dataclasses.replace(configs.override(configs.get(name), sizes(name)), **values)
 
 
 def stand_in(name, *paths, **options):
@@ -55,30 +65,66 @@ def stand_in(name, *paths, **options):
 
     if name in ("ptb", "text"):
         return Dataset(text(90), text(21), text(16), Info(name, "language", 7, {"source": "random"}, tuple("abcdefg")))
-    if "mnist" in name or name == "digits":
+    if name in ("mnist", "digits", "drifts"):
         return Dataset(images(9), images(5), images(5), Info(name, "classify", 10, {"source": "random"}))
     return Dataset(speech(9), speech(5), speech(5), Info(name, "regress", 129, {"source": "random"}))
 
 
+class Runs:
+    """Some runs of a config side by side; one, unless seeds are given."""
+
+    def __init__(self, config, seeds=None, **hyper):
+        self.configs = [dataclasses.replace(config, seed=seed) for seed in seeds or [config.seed]]
+        for name, values in hyper.items():
+            self.configs = [dataclasses.replace(run, **{name: value}) for run, value in zip(self.configs, values, strict=True)]
+        self.task, self.data = tasks.load(config, None, None)
+        self.program = runs.program_of(config, self.task, devices.make_mesh(1, config.batch_size))
+        self.settings = devices.put(self.program.mesh, runs.settings_of(self.configs, self.data))
+        self.train, self.validation, self.test = devices.put(self.program.mesh, self.data[:3])
+
+    def start(self):
+        return training.start(self.program, self.settings)
+
+    def advance(self, state, until):
+        return training.advance(self.program, state, np.int32(until), self.train, self.settings)
+
+    def evaluate(self, params, split):
+        found = training.evaluate(self.program, params, split, self.settings)
+        return {name: np.asarray(mean).tolist() for name, mean in found.items()}
+
+    @property
+    def setting(self):
+        """The first run's."""
+        return jax.tree.map(lambda leaf: leaf[0], self.settings)
+
+    @property
+    def model(self):
+        """The first run's."""
+        return self.program.model(self.setting)
+
+
+def first(tree):
+    """The first run's part."""
+    return jax.tree.map(lambda leaf: leaf[0], tree)
+
+
 @functools.cache
-def quick_trainer(config):
-    """Compiled once for all tests, and as quickly as can be."""
-    return trainer.Trainer(config, problem.load(config, pathlib.Path(), None), meshes.make(1, config.batch_size))
+def quick_runs(config):
+    """A single run; its data is loaded once for all tests."""
+    return Runs(config)
 
 
 @contextlib.contextmanager
-def quick_programs():
-    """Tiny data, shared compiled programs, and optax's optimisers, which rely on JAX's standard promotion."""
+def quick_data():
+    """Tiny data, and optax's optimisers, which rely on JAX's standard promotion."""
     with pytest.MonkeyPatch.context() as patch, jax.numpy_dtype_promotion("standard"):
-        patch.setattr(problem.datasets, "load", stand_in)
-        patch.setattr(trainer, "COMPILER_OPTIONS", {"xla_backend_optimization_level": 0})
-        patch.setattr(fit, "Trainer", lambda config, loaded, mesh: quick_trainer(config))
+        patch.setattr(tasks.datasets, "load", stand_in)
         yield
 
 
 @pytest.fixture
 def quick():
-    with quick_programs():
+    with quick_data():
         yield
 
 
@@ -105,17 +151,20 @@ def assert_refused(status, capsys, message, expected=2):
     assert printed.out == ""
 
 
-def stop(monkeypatch, trainer, step, number=signal.SIGTERM):
-    """A signal comes during that step."""
-    advance = trainer.advance
+def stop(monkeypatch, step, number=signal.SIGTERM, after=0):
+    """A signal comes during that step, of the program after so many others that come to it; one step at a time."""
+    advance, count = training.advance, [after]
 
-    def signalled(state, until):
-        state = advance(state, until)
+    def signalled(program, state, *rest):
+        state = advance(program, state, *rest)
         if int(state.step) == step:
-            os.kill(os.getpid(), number)
+            if not count[0]:
+                os.kill(os.getpid(), number)
+            count[0] -= 1
         return state
 
-    monkeypatch.setattr(trainer, "advance", signalled)
+    monkeypatch.setattr(runs, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr(training, "advance", signalled)
 
 
 def fill_disk(monkeypatch, after):
@@ -128,7 +177,7 @@ def fill_disk(monkeypatch, after):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         sync(descriptor)
 
-    monkeypatch.setattr(files.os, "fsync", full)
+    monkeypatch.setattr(checkpoint.os, "fsync", full)
 
 
 def process(out, cache, *arguments, module="experiments.train", devices=1):
@@ -153,4 +202,9 @@ def lines(folder):
 def arrays(folder):
     """The arrays of a run's checkpoint, as bytes."""
     with np.load(folder / "checkpoint.npz") as file:
-        return {name: file[name].tobytes() for name in file.files if name != "progress"}
+        return {name: file[name].tobytes() for name in file.files if name not in ("progress", "checksum")}
+
+
+def visible(folder):
+    """The names in a folder, but for locks, which stay."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".lock"))

@@ -6,27 +6,13 @@ python -m tests.train_process --watch JSON                    of several command
 """
 
 import json
-import os
-import signal
 import sys
 
 import jax
 import pytest
 
-from experiments import networks, train
-from experiments.fit import loop, problem
-from experiments.fit.trainer import Trainer
-from tests.train_command import stand_in
-
-
-def signalled(advance, step):
-    def wrapped(trainer, state, until):
-        state = advance(trainer, state, until)
-        if int(state.step) == step:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return state
-
-    return wrapped
+from experiments import networks, runs, tasks, train
+from tests.train_command import stand_in, stop
 
 
 def watched(hidden_states):
@@ -42,13 +28,13 @@ def watched(hidden_states):
 
 def main(first, *arguments):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(problem.datasets, "load", stand_in)
-        patch.setattr(loop, "CALL_SECONDS", 0.0)  # one step at a time
+        patch.setattr(tasks.datasets, "load", stand_in)
+        patch.setattr(runs, "CALL_SECONDS", 0.0)  # one step at a time
         if first == "--watch":
             patch.setattr(networks.Network, "hidden_states", watched(networks.Network.hidden_states))
             return max(train.main(command) for command in json.loads(arguments[0]))
         if first.startswith("--signal-at="):
-            patch.setattr(Trainer, "advance", signalled(Trainer.advance, int(first.partition("=")[2])))
+            stop(patch, int(first.partition("=")[2]))
         else:
             arguments = (first, *arguments)
         return train.main(arguments)

@@ -1,106 +1,68 @@
-"""What a run is made of, as plain values: all are written to its `config.json`, and any can be set on the command line."""
+"""What a run is made of, as plain values: one dataclass for each task, with the fields that the task has and no others.
+
+All values are written to a run's `config.json`, and any can be set on the command line.
+"""
 
 import dataclasses
 import inspect
 import math
-from typing import Any, NamedTuple
-
-from jax import Array
+from typing import Any, ClassVar, NamedTuple
 
 import momentum_rnn_jax as mr
 from momentum_rnn_jax import _checks
 
-
-class Task(NamedTuple):
-    """What is known of a task without its data: its title, the score that counts, and the fields of a config that it has.
-
-    The score is "accuracy", "squared error", "cross entropy" or "perplexity".
-    """
-
-    title: str
-    score: str
-    options: tuple[str, ...] = ()
-
-    @property
-    def by_accuracy(self) -> bool:
-        """Whether the best epoch has the highest accuracy, and not the lowest loss."""
-        return self.score == "accuracy"
-
-    @property
-    def loss_unit(self) -> str:
-        """Of the loss, which all tasks have."""
-        return "squared error" if self.score == "squared error" else "nats"
-
-
-# The sequence length of a dataset is its own.
-TASKS = {
-    "digits": Task("digits", "accuracy"),
-    "mnist": Task("MNIST", "accuracy", ("validation_size",)),
-    "permuted_mnist": Task("permuted MNIST", "accuracy", ("validation_size", "permutation_seed")),
-    "timit": Task("TIMIT", "squared error"),
-    "fsdd": Task("Free Spoken Digits", "squared error"),
-    "adding": Task("adding", "squared error", ("length", "held_out")),
-    "copying": Task("copying", "cross entropy", ("length", "held_out")),
-    "denoise": Task("denoising", "cross entropy", ("length", "held_out")),
-    "ptb": Task("Penn Treebank", "perplexity"),
-    "text": Task("text", "perplexity", ("unit", "min_count")),
-}
-TASK_OPTIONS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.options))
 CELL_OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "forget_bias", "init_scheme", "skew_init")
-OPTIMIZERS = ("rmsprop", "adam", "sgd")
-PRECISIONS = ("float32", "bfloat16")
+VARIED = ("seed", "mu", "step_size")  # in which the runs of one compiled program may differ
+CELLS = (*mr.named.__all__, "released_nesterov_lstm")
+MOST = 2**31 - 1  # what is counted on a device has 32 bits
 
-LANGUAGE_TASKS = tuple(name for name, task in TASKS.items() if task.score == "perplexity")
-LANGUAGE_SIZES = ("layers", "embedding_features", "bptt")
-DROPOUTS = ("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "weight_dropout")
-REGULARIZERS = (*DROPOUTS, "activation_regularization", "temporal_regularization")
+# Where a number must lie: [low, high), or (low, high) where low is said to be open. Whole numbers are at least 1.
+RANGES: dict[str, tuple[float, float, bool]] = {
+    **dict.fromkeys(("learning_rate", "skew_learning_rate", "input_scale", "clip_norm", "optimizer_eps"), (0, math.inf, True)),
+    **dict.fromkeys(("rmsprop_decay", "adam_b1", "adam_b2"), (0, 1, False)),
+    **dict.fromkeys(("weight_decay", "final_learning_rate"), (0, math.inf, False)),
+    **dict.fromkeys(("activation_regularization", "temporal_regularization"), (0, math.inf, False)),
+    **dict.fromkeys(("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "weight_dropout"), (0, 1, False)),
+}
+CHOICES = {
+    "cell": CELLS,
+    "optimizer": ("rmsprop", "adam", "sgd"),
+    "precision": ("float32", "bfloat16"),
+    "readout_init": ("lecun_normal", "released"),
+    "unit": ("word", "character"),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
     """One training run.
 
-    Options of a task or a cell that are None have its default; a value that it does not take is refused.
+    Options of a cell that are None have its default; a value that it does not take is refused.
 
     Args:
-      task: one of `TASKS`.
-      length: T of a synthetic task. held_out: how many sequences its validation split has, and its test split.
-      validation_size, permutation_seed: as in `experiments.datasets.mnist`.
-      unit, min_count: as in `experiments.datasets.text.load_text`.
-      cell: a function of `momentum_rnn_jax` that makes one, such as "momentum_lstm"; from mu to skew_init: its arguments.
-      input_scale: the network reads `input_scale · x_t`; the input's bias is not scaled, as it is by a step size.
-      layers, embedding_features, and from embedding_dropout to temporal_regularization: of a language model, as in
-        `experiments.language_model`; None for nothing dropped or penalised. `hidden_features` are those of all layers but the
-        last, which has `embedding_features`.
-      bptt: of a language task: about so many steps are read, and gradients cut behind them; so many in evaluation. The learning
-        rate is multiplied by the window's length over `bptt`. The states of drives and cores go on from window to window.
+      cell: a function of `momentum_rnn_jax` that makes one, such as "momentum_lstm", or "released_nesterov_lstm" for a
+        `ReleasedNesterovLSTM`; from mu to skew_init: its arguments.
       optimizer: "rmsprop", "adam" or "sgd", of every parameter but the skew-symmetric one of an orthogonal core, which has
-        `skew_optimizer` and `skew_learning_rate`. rmsprop_decay: of both.
+        RMSprop with `skew_learning_rate`. `rmsprop_decay` and `optimizer_eps` are those of both.
       final_learning_rate: to which `learning_rate` falls along a cosine until the last step; None for a constant one.
       weight_decay: times the parameter, added to its clipped gradient; None for nothing. The skew-symmetric one has none.
-      nonmonotone: once the validation loss is worse than the best of those more than so many looks ago, the parameters of all
-        steps from there on are averaged, and the averages validated and tested; None for never.
       rebase_every: K of an orthogonal core, in optimiser steps; None for once, before the first (the paper's K = ∞).
       clip_norm: gradients are clipped to this global norm; None for not at all.
-      epochs, batch_size: how much is trained. evaluation_batch_size: examples at a time in evaluation, and the rows into which a
+      epochs, batch_size: how much is trained. evaluation_batch_size: examples at a time in evaluation, or the rows into which a
         text is cut for it; None for `batch_size`.
-      steps_per_epoch: minibatches in an epoch; None for as many as the training split fills. A synthetic task needs it. Of a
-        text, an epoch reads so many windows from a place of its own.
+      steps_per_epoch: minibatches in an epoch; None for as many as the training split fills.
       evaluate_every: epochs between two looks at the validation split; the last epoch always has one.
-      seed: decides the initial parameters and the order of the examples.
+      seed: decides the initial parameters, the order of the examples, and the order of permuted pixels.
       precision: "float32" or "bfloat16", of the network; parameters, gradients, the optimiser, scores and the loss are float32.
 
     Raises:
       TypeError, ValueError: a value is of the wrong kind or not allowed; the message names it.
     """
 
-    task: str
-    length: int | None = None
-    held_out: int | None = None
-    validation_size: int | None = None
-    permutation_seed: int | None = None
-    unit: str | None = None
-    min_count: int | None = None
+    # The name of the task, its title, and the score that counts: "accuracy", "squared error", "cross entropy" or "perplexity".
+    task: ClassVar[str]
+    title: ClassVar[str]
+    score: ClassVar[str]
 
     cell: str
     hidden_features: int
@@ -112,32 +74,21 @@ class Config:
     forget_bias: float | None = None
     init_scheme: str | None = None
     skew_init: str | None = None
-    input_scale: float = 1.0
 
-    layers: int | None = None
-    embedding_features: int | None = None
-    bptt: int | None = None
-    embedding_dropout: float | None = None
-    input_dropout: float | None = None
-    hidden_dropout: float | None = None
-    output_dropout: float | None = None
-    weight_dropout: float | None = None
-    activation_regularization: float | None = None
-    temporal_regularization: float | None = None
-
-    optimizer: str = "rmsprop"
-    learning_rate: float = 1e-3
+    optimizer: str
+    learning_rate: float
     final_learning_rate: float | None = None
-    skew_optimizer: str = "rmsprop"
-    skew_learning_rate: float = 1e-4
     rmsprop_decay: float = 0.9
+    adam_b1: float = 0.9
+    adam_b2: float = 0.999
+    optimizer_eps: float = 1e-8
+    skew_learning_rate: float | None = None
     rebase_every: int | None = None
-    clip_norm: float | None = 1.0
+    clip_norm: float | None
     weight_decay: float | None = None
-    nonmonotone: int | None = None
 
-    epochs: int = 1
-    batch_size: int = 128
+    epochs: int
+    batch_size: int
     evaluation_batch_size: int | None = None
     steps_per_epoch: int | None = None
     evaluate_every: int = 1
@@ -145,97 +96,243 @@ class Config:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        _checks.choice("task", self.task, TASKS)
-        _checks.choice("optimizer", self.optimizer, OPTIMIZERS)
-        _checks.choice("skew_optimizer", self.skew_optimizer, OPTIMIZERS)
-        _checks.choice("precision", self.precision, PRECISIONS)
-        for name in ("hidden_features", "epochs", "batch_size", "evaluate_every"):
-            _checks.integer(name, getattr(self, name), low=1)
-        for name in (
-            *("steps_per_epoch", "rebase_every", "length", "held_out", "validation_size", "min_count", "nonmonotone"),
-            *("evaluation_batch_size", *LANGUAGE_SIZES),
-        ):
-            if getattr(self, name) is not None:
-                _checks.integer(name, getattr(self, name), low=1)
-        _checks.integer("seed", self.seed, low=0)
-        if self.seed >= 2**32:
-            raise ValueError(f"seed must be below 2**32, got {self.seed}: JAX's keys do not tell larger ones apart.")
-        self._check_counts()
-        _checks.number("rmsprop_decay", self.rmsprop_decay, low=0, high=1)
-        for name in ("learning_rate", "skew_learning_rate", "input_scale", "clip_norm"):
-            if getattr(self, name) is not None:
-                _checks.number(name, getattr(self, name), low=0, low_open=True)
-        for name in ("weight_decay", "final_learning_rate", *REGULARIZERS):
-            if getattr(self, name) is not None:
-                _checks.number(name, getattr(self, name), low=0, high=1 if name in DROPOUTS else math.inf)
-        for name in TASK_OPTIONS:
-            if getattr(self, name) is not None and name not in TASKS[self.task].options:
-                raise ValueError(f"{name} is no option of the task {self.task!r}.")
-        if "length" in TASKS[self.task].options:
-            for name in ("length", "held_out", "steps_per_epoch"):
-                if getattr(self, name) is None:
-                    raise ValueError(f"{name} must be given for the task {self.task!r}, which has no end of examples.")
-        if self.unit is not None:
-            _checks.choice("unit", self.unit, ("word", "character"))
-        cell = self.make_cell()
-        self._check_language(cell)
-        if self.rebase_every is not None and not isinstance(cell.core, mr.Orthogonal):
-            raise ValueError(f"rebase_every is for cells with an orthogonal core, and {self.cell!r} has none.")
-        if self.rebase_every is not None and self.nonmonotone is not None:
-            raise ValueError("nonmonotone must be none with rebase_every: the mean of bases that move is not orthogonal.")
-
-    def _check_counts(self) -> None:
-        """What is counted on a device has 32 bits."""
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int) and field.name != "seed" and value >= 2**31:
-                raise ValueError(f"{field.name} must be below 2**31, got {value}.")
-        if self.steps_per_epoch is not None and self.epochs * self.steps_per_epoch >= 2**31:
-            raise ValueError(f"epochs times steps_per_epoch must be below 2**31, got {self.epochs * self.steps_per_epoch}.")
-        if self.length is not None and self.held_out is not None and self.length * self.held_out >= 2**31:
-            raise ValueError(f"length times held_out must be below 2**31, got {self.length * self.held_out}.")
-
-    def _check_language(self, cell: mr.Cell) -> None:
-        if self.task not in LANGUAGE_TASKS:
-            for name in (*LANGUAGE_SIZES, *REGULARIZERS):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} is no option of the task {self.task!r}: it is for {' and '.join(LANGUAGE_TASKS)}.")
-            return
-        for name in LANGUAGE_SIZES:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} must be given for the task {self.task!r}, a text.")
-        if self.input_scale != 1:
-            raise ValueError(f"input_scale must be 1 for the task {self.task!r}, whose inputs are words and not numbers.")
-        if self.layers == 1 and self.hidden_features != self.embedding_features:
+            if value is None and (field.default is None or "None" in str(field.type)):
+                continue
+            if field.name in CHOICES:
+                _checks.choice(field.name, value, CHOICES[field.name])
+            elif field.name in RANGES:
+                low, high, is_open = RANGES[field.name]
+                _checks.number(field.name, value, low=low, high=high, low_open=is_open)
+            elif field.name not in CELL_OPTIONS:
+                _checks.integer(field.name, value, low=0 if "seed" in field.name else 1)
+                if value > (2**32 - 1 if "seed" in field.name else MOST):
+                    raise ValueError(f"{field.name} must be below {'2**32' if 'seed' in field.name else '2**31'}, got {value}.")
+        if self.epochs * (self.steps_per_epoch or 1) > MOST:
             raise ValueError(
-                f"hidden_features must be embedding_features, {self.embedding_features}, where there is one layer, got "
-                f"{self.hidden_features}: the decoder is the embedding."
+                f"epochs times steps_per_epoch must be below 2**31, got {self.epochs * (self.steps_per_epoch or 1)}."
             )
-        if self.weight_dropout and "kernel" not in cell.core.param_shapes():
-            raise ValueError(f"weight_dropout is for cells with a recurrent kernel, and {self.cell!r} has none.")
+        core = self.make_cell().core
+        core.param_shapes()  # refuses sizes that no array has
+        orthogonal = isinstance(core, mr.Orthogonal)
+        if orthogonal and self.skew_learning_rate is None:
+            raise ValueError(f"skew_learning_rate must be given for the cell {self.cell!r}.")
+        for name in ("skew_learning_rate", "rebase_every"):
+            if getattr(self, name) is not None and not orthogonal:
+                raise ValueError(f"{name} is for cells with an orthogonal core, and {self.cell!r} has none.")
+
+    @property
+    def by_accuracy(self) -> bool:
+        """Whether the best epoch has the highest accuracy, and not the lowest loss."""
+        return self.score == "accuracy"
 
     @property
     def evaluation_rows(self) -> int:
         """How many examples, or rows of a text, are evaluated at a time."""
         return self.evaluation_batch_size or self.batch_size
 
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """Of the fields that have one: what a run from before a field was there had."""
-        return {field.name: field.default for field in dataclasses.fields(cls) if field.default is not dataclasses.MISSING}
-
-    def make_cell(self, **hyper_parameters: Array) -> mr.Cell:
+    def make_cell(self, **hyper_parameters: Any) -> Any:
         """The recurrent cell, with these in the place of its own, if there are any."""
-        constructor = getattr(mr.named, _checks.choice("cell", self.cell, mr.named.__all__))
-        options = {name: getattr(self, name) for name in CELL_OPTIONS if getattr(self, name) is not None}
+        options = {name: getattr(self, name) for name in CELL_OPTIONS if getattr(self, name) is not None} | hyper_parameters
+        allowed = arguments_of(self.cell)
         for name in options:
-            if name not in inspect.signature(constructor).parameters:
-                raise ValueError(f"{name} is no argument of the cell {self.cell!r}.")
-        return constructor(self.hidden_features, **{**options, **hyper_parameters})
+            if name not in allowed:
+                raise ValueError(f"{name} is no argument of the cell {self.cell!r}; it takes {', '.join(allowed) or 'none'}.")
+        if self.cell != "released_nesterov_lstm":
+            return getattr(mr.named, self.cell)(self.hidden_features, **options)
+        drive = {name: options.pop(name) for name in ("step_size", "restart") if name in options}
+        return mr.ReleasedNesterovLSTM(mr.LSTM(self.hidden_features, **options), **drive)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every value, the task's name first."""
+        return {"task": self.task, **dataclasses.asdict(self)}
 
 
-class Entry(NamedTuple):
-    """A named config, and which row of which table it reproduces; how long it takes is in `experiments.configs.durations`."""
+def arguments_of(cell: str) -> list[str]:
+    """Which of `CELL_OPTIONS` a cell takes."""
+    if cell == "released_nesterov_lstm":
+        return ["step_size", "restart", "forget_bias", "init_scheme"]
+    names = inspect.signature(getattr(mr.named, cell)).parameters
+    return [name for name in CELL_OPTIONS if name in names]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sequences(Config):
+    """A task whose sequences are read by one recurrent cell, and by a linear readout.
+
+    Args:
+      input_scale: the network reads `input_scale · x_t`; the input's bias is not scaled, as it is by a step size.
+      readout_init: "released" draws weights and biases from U(±1/√H), as the released code does; "lecun_normal" has biases of 0.
+    """
+
+    input_scale: float = 1.0
+    readout_init: str = "lecun_normal"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mnist(Sequences):
+    """MNIST pixel by pixel. validation_size: how many of the training images are held out."""
+
+    task, title, score = "mnist", "MNIST", "accuracy"
+    validation_size: int = 5000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PermutedMnist(Mnist):
+    """MNIST, its pixels in one shuffled order. permutation_seed: decides it; None for the run's seed."""
+
+    task, title = "permuted_mnist", "permuted MNIST"
+    permutation_seed: int | None = None
+
+
+class Timit(Sequences):
+    """The next frame of TIMIT's speech."""
+
+    task, title, score = "timit", "TIMIT", "squared error"
+
+
+class SpokenDigits(Sequences):
+    """The same on the Free Spoken Digit Dataset."""
+
+    task, title, score = "fsdd", "Free Spoken Digits", "squared error"
+
+
+class Digits(Sequences):
+    """Small handwritten digits, pixel by pixel, in `experiments.demo`."""
+
+    task, title, score = "digits", "digits", "accuracy"
+
+
+class Drifts(Sequences):
+    """A slow signal under noise, in `experiments.demo`."""
+
+    task, title, score = "drifts", "slow noisy signals", "accuracy"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Memory(Sequences):
+    """Sequences without an end of examples. length: T. held_out: how many are for validation, and as many for testing."""
+
+    length: int
+    held_out: int
+    steps_per_epoch: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.length * self.held_out > MOST:
+            raise ValueError(f"length times held_out must be below 2**31, got {self.length * self.held_out}.")
+
+
+class Adding(Memory):
+    """The adding problem."""
+
+    task, title, score = "adding", "adding", "squared error"
+
+
+class Copying(Memory):
+    """The copying problem."""
+
+    task, title, score = "copying", "copying", "cross entropy"
+
+
+class Denoise(Memory):
+    """The denoising problem."""
+
+    task, title, score = "denoise", "denoising", "cross entropy"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Language(Config):
+    """A language model: layers, embedding_features, and from embedding_dropout to temporal_regularization as in
+    `experiments.language_model`. `hidden_features` are those of all layers but the last, which has `embedding_features`.
+
+    Args:
+      bptt: about so many steps are read, and gradients cut behind them; so many in evaluation. The learning rate is multiplied by
+        the window's length over `bptt`. The states of drives and cores go on from window to window.
+      nonmonotone: once the validation loss is worse than the best of those more than so many looks ago, the parameters of all
+        steps from there on are averaged, and the averages validated and tested; None for never.
+    """
+
+    layers: int
+    embedding_features: int
+    bptt: int
+    embedding_dropout: float = 0.0
+    input_dropout: float = 0.0
+    hidden_dropout: float = 0.0
+    output_dropout: float = 0.0
+    weight_dropout: float = 0.0
+    activation_regularization: float = 0.0
+    temporal_regularization: float = 0.0
+    nonmonotone: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.layers == 1 and self.hidden_features != self.embedding_features:
+            raise ValueError(
+                f"hidden_features must be embedding_features, {self.embedding_features}, where there is one layer, got "
+                f"{self.hidden_features}: the decoder is the embedding."
+            )
+        if self.weight_dropout and "kernel" not in self.make_cell().core.param_shapes():
+            raise ValueError(f"weight_dropout is for cells with a recurrent kernel, and {self.cell!r} has none.")
+        if self.rebase_every is not None and self.nonmonotone is not None:
+            raise ValueError("nonmonotone must be none with rebase_every: the mean of bases that move is not orthogonal.")
+
+
+class PennTreebank(Language):
+    """The Penn Treebank by word."""
+
+    task, title, score = "ptb", "Penn Treebank", "perplexity"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Text(Language):
+    """Any text. unit: "word" or "character". min_count: rarer tokens are unknown."""
+
+    task, title, score = "text", "text", "perplexity"
+    unit: str = "word"
+    min_count: int = 1
+
+
+TASKS: dict[str, type[Config]] = {
+    kind.task: kind
+    for kind in (Mnist, PermutedMnist, Timit, SpokenDigits, Digits, Drifts, Adding, Copying, Denoise, PennTreebank, Text)
+}
+
+
+class Number(NamedTuple):
+    """A published mean, its standard deviation over seeds where that is known, of what, and from which of `SOURCES`."""
+
+    value: float
+    std: float | None
+    metric: str
+    source: str
+
+
+ACCURACY, MSE, PERPLEXITY = "test accuracy (%)", "test MSE", "test perplexity"
+VALIDATION_PERPLEXITY, CROSS_ENTROPY = "validation perplexity", "test cross entropy (nats)"
+
+RECALLED, BASELINE, CONFIRMED, CURVES, CODE = "recalled", "baseline", "confirmed", "curves", "code"
+SOURCES = {
+    RECALLED: "recalled from the paper, not checked against its text",
+    BASELINE: "recalled from the paper, which cites others for this row; low confidence",
+    CONFIRMED: "recalled from the paper, and within 0.05 of the best of the authors' released curves",
+    CURVES: "computed from the authors' released curves, at the best epoch on the test split",
+    CODE: "read in the authors' code, the notebook that plots their ablation",
+}
+
+
+class Row(NamedTuple):
+    """A named config.
+
+    `what` it is, and in which table; `time` that a whole run takes on two CPU cores, extrapolated from a few optimiser steps,
+    None where it was not measured; `released` is the authors' command, `published` their numbers, and `unlike` says how our run
+    differs from theirs.
+    """
 
     config: Config
-    reproduces: str
+    what: str
+    time: str | None = None
+    released: str | None = None
+    published: tuple[Number, ...] = ()
+    unlike: tuple[str, ...] = ()

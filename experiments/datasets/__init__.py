@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.datasets import digits, mnist, speech, text
+from experiments.datasets import digits, drifts, mnist, speech, text
 from experiments.datasets.common import DataError, Dataset, Info, Split
 from momentum_rnn_jax import _checks
 
@@ -18,7 +18,7 @@ __all__ = ["DATASETS", "DataError", "Dataset", "Info", "Split", "load"]
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits.load,
     "mnist": mnist.load,
-    "permuted_mnist": mnist.load_permuted,
+    "drifts": drifts.load,
     "timit": speech.load_timit,
     "fsdd": speech.load_fsdd,
     "ptb": text.load_ptb,

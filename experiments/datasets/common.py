@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from experiments.errors import CommandError
+from experiments.command import CommandError
 
 
 class DataError(CommandError, Exception):

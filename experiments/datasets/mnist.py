@@ -14,7 +14,6 @@ from experiments.datasets.common import DataError, Dataset, Info, Split
 from momentum_rnn_jax import _checks
 
 VALIDATION_SIZE = 5000
-PERMUTATION_SEED = 0
 NUM_CLASSES = 10
 SIDE = 28
 
@@ -63,32 +62,14 @@ def load(data_dir: str | Path, source: str | Path | None = None, *, validation_s
     return Dataset(train, validation, test, info)
 
 
-def load_permuted(
-    data_dir: str | Path,
-    source: str | Path | None = None,
-    *,
-    validation_size: int = VALIDATION_SIZE,
-    permutation_seed: int = PERMUTATION_SEED,
-) -> Dataset:
-    """MNIST with the pixels of every image in one shuffled order, else as `load`; `permutation(permutation_seed)` is that order.
-
-    The order belongs to the task: it is the same for every run unless another seed is given.
-    """
-    order = permutation(permutation_seed)
-    *splits, info = load(data_dir, source, validation_size=validation_size)
-    train, validation, test = (split._replace(inputs=split.inputs[:, order]) for split in splits)
-    origin = {**info.origin, "permutation_seed": permutation_seed}
-    return Dataset(train, validation, test, info._replace(name="permuted_mnist", origin=origin))
-
-
-def permutation(seed: int) -> np.ndarray:
-    """The order in which permuted MNIST reads the 784 pixels; (784,), integers.
+def permutation(seed: int, pixels: int = SIDE * SIDE) -> np.ndarray:
+    """The order in which permuted MNIST reads the pixels, that of the authors' code for the same seed; (pixels,), integers.
 
     >>> permutation(0)[:5].tolist()
     [693, 85, 647, 392, 765]
     """
     # RandomState, because NumPy promises that its numbers never change.
-    return np.random.RandomState(_checks.integer("permutation_seed", seed, low=0)).permutation(SIDE * SIDE)
+    return np.random.RandomState(_checks.integer("permutation_seed", seed, low=0)).permutation(pixels)
 
 
 def _prepared(data_dir: str | Path, source: str | Path | None) -> store.Prepared:

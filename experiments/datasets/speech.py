@@ -144,8 +144,11 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
             # To the end, where a compressed archive has its checksum.
             while tar.fileobj and tar.fileobj.read(1 << 20):
                 pass
+    except KeyError as error:  # a link to what is not in it
+        raise DataError(f"{archive} is no whole tar archive: {error.args[0]}.") from error
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        raise DataError(f"{archive} is no tar archive, or truncated or damaged: {error}.") from error
+        reason = str(error).partition("\n")[0].rstrip(":")  # the rest says what each kind of packing makes of it
+        raise DataError(f"{archive} is no tar archive, or truncated or damaged: {reason}.") from error
 
 
 def _fsdd(recordings: Iterable[tuple[str, bytes]], fingerprint: str) -> store.Contents:

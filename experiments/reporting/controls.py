@@ -109,7 +109,7 @@ class Gain(NamedTuple):
         if self.size <= 0:
             return f"{text}: it is not better, so there is no gain of which a control could have a share."
         if found is None:
-            return f"{text}; one of them has a single seed, so shares have no interval."
+            return f"{text}; one of them has a single seed, so nothing tells whether that is chance."
         if found.holds(0.0):
             return f"{text}: not distinguishable from zero, so shares of it have no bounds."
         return f"{text}."
@@ -124,7 +124,8 @@ class Gain(NamedTuple):
             return f"{100 * share:.0f} % ({100 * found.low:.0f} to {100 * found.high:.0f})"
         gain = self._interval
         unbounded = gain is not None and gain.holds(0.0)
-        return f"{100 * share:.0f} % ({'unbounded' if unbounded else 'no interval'})"
+        few = f"no interval of fewer than {intervals.FEWEST} seeds"
+        return f"{100 * share:.0f} % ({'unbounded' if unbounded else few})"
 
     def verdict(self, control: Sample) -> str:
         """The share, and whether the control can be told from the momentum cell."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.reporting.errors import ReportError
+from experiments.command import RunError
 from experiments.reporting.words import count
 
 COLUMNS = ["dataset", "cell", "hidden", "mu", "epsilon", "beta", "restart", "gradient_clip_tag", "seed", "split", "step", "loss"]
@@ -56,17 +56,17 @@ def read(path: Path) -> list[Curves]:
     """Every curve over epochs.
 
     Raises:
-      ReportError: the file cannot be read or is not of that form.
+      RunError: the file cannot be read or is not of that form.
     """
     try:
         content = path.read_bytes()
         text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode()
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise ReportError(f"--curves {path}: cannot be read: {' '.join(str(error).split())}") from error
+        raise RunError(f"--curves {path}: cannot be read: {' '.join(str(error).split())}") from error
     rows = csv.DictReader(io.StringIO(text))
     missing = [name for name in COLUMNS if name not in (rows.fieldnames or [])]
     if missing:
-        raise ReportError(f"--curves {path}: there is no column {missing[0]!r}; the columns should be {', '.join(COLUMNS)}")
+        raise RunError(f"--curves {path}: there is no column {missing[0]!r}; the columns should be {', '.join(COLUMNS)}")
     found: dict[tuple[Setting, str], dict[str, dict[int, float]]] = {}
     try:
         for row in rows:
@@ -77,9 +77,9 @@ def read(path: Path) -> list[Curves]:
                 key = (_setting(row), SPLITS[row["split"]])
                 found.setdefault(key, {}).setdefault(row["seed"], {})[epoch] = loss
     except (csv.Error, TypeError, ValueError) as error:
-        raise ReportError(f"--curves {path}: line {rows.line_num} is damaged: {' '.join(str(error).split())}") from error
+        raise RunError(f"--curves {path}: line {rows.line_num} is damaged: {' '.join(str(error).split())}") from error
     if not found:
-        raise ReportError(f"--curves {path}: it holds no curve over epochs")
+        raise RunError(f"--curves {path}: it holds no curve over epochs")
     return [Curves(setting, split, losses) for (setting, split), losses in found.items()]
 
 

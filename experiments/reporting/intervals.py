@@ -11,6 +11,7 @@ import numpy as np
 from scipy import optimize, stats
 
 CONFIDENCE = 0.95
+FEWEST = 5  # seeds of each of three cells, below which an interval of a ratio says more about the method than about them
 
 
 class Sample(NamedTuple):
@@ -81,11 +82,11 @@ def of_recovery(baseline: Sample, control: Sample, full: Sample) -> Interval | N
     It holds each r at which the data do not reject `(1 - r) baseline - control + r full = 0`. That contrast of three means is
     tested by Welch's t, with Satterthwaite's degrees of freedom, so the three variances may differ.
 
-    None where one of the three has a single number, or where `baseline - full` is not distinguishable from zero: the r that are
-    not rejected then have no bounds. E. C. Fieller, "Some Problems in Interval Estimation" (1954).
+    None where one of the three has fewer than `FEWEST` numbers, or where `baseline - full` is not distinguishable from zero: the
+    r that are not rejected then have no bounds. E. C. Fieller, "Some Problems in Interval Estimation" (1954).
     """
     samples = (baseline, control, full)
-    if any(s.std is None for s in samples):
+    if min(s.n for s in samples) < FEWEST:
         return None
     gain = of_difference(baseline, full)
     assert gain is not None

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from experiments import record
-from experiments.configs import CONFIGS, Config
+from experiments import checkpoint, record
+from experiments.command import RunError
+from experiments.configs import CONFIGS
 from experiments.configs.base import TASKS
-from experiments.fit import checkpoint
 from experiments.reporting import words
-from experiments.reporting.errors import ReportError
+from momentum_rnn_jax import _checks
 
 # What config.json holds beside a run's settings and data. Anything else that it may hold decides what was run.
 CIRCUMSTANCES = ("command", "versions", "device", "git_commit", "cells", "training", "task")
@@ -53,7 +53,7 @@ def find(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
     """The runs in these folders, each a run's own or one that holds such, and the folders of other commands' runs among them.
 
     Raises:
-      ReportError: there is nothing to report on, or something is damaged.
+      RunError: there is nothing to report on, or something is damaged.
     """
     runs: dict[Path, Run] = {}
     others = []
@@ -65,22 +65,22 @@ def find(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
             if _is_run(config):
                 runs[folder.resolve()] = _read(folder, config)
             elif folder == path:
-                raise ReportError(f"{folder} holds no run of experiments.train")
+                raise RunError(f"{folder} holds no run of experiments.train")
             else:
                 others.append(folder)
     if not runs:
-        raise ReportError(f"{', '.join(map(str, paths))}: no run of experiments.train is there")
+        raise RunError(f"{', '.join(map(str, paths))}: no run of experiments.train is there")
     if not any(run.test for run in runs.values()):
         begun = max(runs.values(), key=lambda run: len(run.epochs))
-        raise ReportError(f"no run has ended; the furthest is {begun.folder}, {words.count(len(begun.epochs), 'epoch')}")
+        raise RunError(f"no run has ended; the furthest is {begun.folder}, {words.count(len(begun.epochs), 'epoch')}")
     return list(runs.values()), others
 
 
 def _folders(path: Path) -> Iterator[Path]:
     if not path.exists():
-        raise ReportError(f"{path} does not exist")
+        raise RunError(f"{path} does not exist")
     if not path.is_dir():
-        raise ReportError(f"{path} is no folder")
+        raise RunError(f"{path} is no folder")
     if (path / "config.json").exists():
         yield path
         return
@@ -93,7 +93,7 @@ def _config(folder: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ReportError(f"{path} cannot be read: {_one_line(error)}") from error
+        raise RunError(f"{path} cannot be read: {_one_line(error)}") from error
 
 
 def _is_run(config: Any) -> bool:
@@ -102,27 +102,29 @@ def _is_run(config: Any) -> bool:
         isinstance(training, dict)
         and {"task", "cell", "hidden_features", "seed"} <= set(training)
         and isinstance(config.get("task"), dict)
+        and "runs" not in training  # those of a sweep
     )
 
 
 def _read(folder: Path, config: dict[str, Any]) -> Run:
-    settings = {**Config.defaults(), **config["training"]}
-    seed = settings.pop("seed")
+    settings = dict(config["training"])
     try:
-        Config(**{**settings, "seed": seed})
+        task = TASKS[_checks.choice("task", settings["task"], TASKS)]
+        task(**{name: value for name, value in settings.items() if name != "task"})
     except (TypeError, ValueError) as error:
-        raise ReportError(f"{folder / 'config.json'} holds no config of experiments.train: {_one_line(error)}") from error
+        raise RunError(f"{folder / 'config.json'} holds no config of experiments.train: {_one_line(error)}") from error
+    seed = settings.pop("seed")
     command, commit = config.get("command", ""), config.get("git_commit") or "unknown"
     device, versions = config.get("device") or {}, config.get("versions") or {}
     if not (isinstance(command, str) and isinstance(commit, str) and isinstance(device, dict) and isinstance(versions, dict)):
-        raise ReportError(f"{folder / 'config.json'} is damaged: its command, commit, device or versions are of another kind")
+        raise RunError(f"{folder / 'config.json'} is damaged: its command, commit, device or versions are of another kind")
     if not isinstance(config["task"].get("as_published", {}), dict):
-        raise ReportError(f"{folder / 'config.json'} is damaged: its as_published is no object")
+        raise RunError(f"{folder / 'config.json'} is damaged: its as_published is no object")
     epochs, test = _metrics(folder / checkpoint.METRICS)
     if test is not None and (len(epochs) != settings["epochs"] or "validation_loss" not in epochs[-1]):
-        raise ReportError(f"{folder / checkpoint.METRICS} is damaged: it is no whole run of {settings['epochs']} epochs")
-    if test is not None and TASKS[settings["task"]].by_accuracy and "test_accuracy" not in test:
-        raise ReportError(f"{folder / checkpoint.METRICS} is damaged: its test has no accuracy")
+        raise RunError(f"{folder / checkpoint.METRICS} is damaged: it is no whole run of {settings['epochs']} epochs")
+    if test is not None and task.score == "accuracy" and "test_accuracy" not in test:
+        raise RunError(f"{folder / checkpoint.METRICS} is damaged: its test has no accuracy")
     return Run(
         folder=folder,
         name=_name(folder, command),
@@ -156,23 +158,23 @@ def _metrics(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ReportError(f"{path} cannot be read: {_one_line(error)}") from error
+        raise RunError(f"{path} cannot be read: {_one_line(error)}") from error
     lines = []
     for number, row in enumerate(text.splitlines(), 1):
         try:
             line = json.loads(row)
         except ValueError as error:
-            raise ReportError(f"{path} is damaged at line {number}: {_one_line(error)}") from error
+            raise RunError(f"{path} is damaged at line {number}: {_one_line(error)}") from error
         if not _is_line(line):
-            raise ReportError(f"{path} is damaged at line {number}: it is no epoch or test of finite numbers")
+            raise RunError(f"{path} is damaged at line {number}: it is no epoch or test of finite numbers")
         lines.append(line)
     test = lines.pop() if lines and lines[-1]["kind"] == "test" else None
     if [(line["kind"], line["epoch"]) for line in lines] != [("epoch", number) for number in range(1, len(lines) + 1)]:
-        raise ReportError(f"{path} is damaged: its epochs are not 1, 2, … in order, and the test at the end")
+        raise RunError(f"{path} is damaged: its epochs are not 1, 2, … in order, and the test at the end")
     if test is not None and not 1 <= test["epoch"] <= len(lines):
-        raise ReportError(f"{path} is damaged: the test is of epoch {test['epoch']}, of {len(lines)}")
+        raise RunError(f"{path} is damaged: the test is of epoch {test['epoch']}, of {len(lines)}")
     if test is not None and "validation_loss" not in lines[test["epoch"] - 1]:
-        raise ReportError(f"{path} is damaged: epoch {test['epoch']}, which the test is of, has no validation loss")
+        raise RunError(f"{path} is damaged: epoch {test['epoch']}, which the test is of, has no validation loss")
     return lines, test
 
 
@@ -191,7 +193,7 @@ def _seconds(path: Path) -> float | None:
         with path.open("rb") as file, np.load(file) as entries:
             return float(json.loads(str(entries[checkpoint.TEXT]))["seconds"])
     except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise ReportError(f"{path} is damaged: {_one_line(error)}") from error
+        raise RunError(f"{path} is damaged: {_one_line(error)}") from error
 
 
 def _one_line(error: Exception) -> str:
@@ -248,7 +250,7 @@ def group(runs: Iterable[Run]) -> list[Group]:
     """The runs that ended, by config and by everything else that was the same; in the order of the named configs.
 
     Raises:
-      ReportError: two runs of a group have the same seed, so that one would count twice.
+      RunError: two runs of a group have the same seed, so that one would count twice.
     """
     by_key: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
@@ -260,7 +262,7 @@ def group(runs: Iterable[Run]) -> list[Group]:
         members.sort(key=lambda run: run.seed)
         for first, second in itertools.pairwise(members):
             if first.seed == second.seed:
-                raise ReportError(f"{first.folder} and {second.folder} are the same run, of seed {first.seed}; give one of them")
+                raise RunError(f"{first.folder} and {second.folder} are the same run, of seed {first.seed}; give one of them")
         alike = [others[0] for (other, _), others in by_key.items() if other == name]
         groups.append(Group(name, tuple(members), _changes(name, members[0], alike), _other_data(members[0], alike)))
     order = {name: number for number, name in enumerate(CONFIGS)}
@@ -269,7 +271,7 @@ def group(runs: Iterable[Run]) -> list[Group]:
 
 def _changes(name: str, run: Run, alike: list[Run]) -> dict[str, tuple[Any, Any]]:
     """Against the named config; or, of a name that is no longer there, against the first run of that name."""
-    usual = dataclasses.asdict(CONFIGS[name].config) if name in CONFIGS else alike[0].settings
+    usual = CONFIGS[name].config.to_dict() if name in CONFIGS else alike[0].settings
     return {key: (value, usual.get(key)) for key, value in run.settings.items() if value != usual.get(key)}
 
 

@@ -1,12 +1,10 @@
 """What a run is judged by: scores of the test, each under the name that published numbers have too."""
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from experiments import published
+from experiments.configs import base
 from experiments.configs.base import TASKS
-from experiments.fit.scores import LARGEST_LOSS
 from experiments.reporting.runs import Group, Run
 
 
@@ -27,15 +25,15 @@ def of_task(task: str, run: Run) -> list[Score]:
     assert run.test is not None
     if TASKS[task].score == "perplexity":
         return [
-            Score(published.PERPLEXITY, _test_perplexity, False),
-            Score(published.VALIDATION_PERPLEXITY, _validation_perplexity, False),
+            Score(base.PERPLEXITY, _test_perplexity, False),
+            Score(base.VALIDATION_PERPLEXITY, _validation_perplexity, False),
         ]
-    mean_of = published.MSE if TASKS[task].score == "squared error" else published.CROSS_ENTROPY
+    mean_of = base.MSE if TASKS[task].score == "squared error" else base.CROSS_ENTROPY
     loss = Score(mean_of, lambda run: _test(run)["test_loss"], False)
     if "test_accuracy" not in run.test:
         return [loss]
-    accuracy = Score(published.ACCURACY, lambda run: 100 * _test(run)["test_accuracy"], True)
-    return [accuracy, loss] if TASKS[task].by_accuracy else [loss, accuracy]
+    accuracy = Score(base.ACCURACY, lambda run: 100 * _test(run)["test_accuracy"], True)
+    return [accuracy, loss] if TASKS[task].score == "accuracy" else [loss, accuracy]
 
 
 def _test(run: Run) -> dict[str, Any]:
@@ -52,6 +50,4 @@ def _validation_perplexity(run: Run) -> float:
 
 
 def _perplexity(line: dict[str, Any], split: str) -> float:
-    """e to the loss per token, where a run from before it was written does not say."""
-    name = f"{split}_perplexity"
-    return line[name] if name in line else math.exp(min(line[f"{split}_loss"], LARGEST_LOSS))
+    return line[f"{split}_perplexity"]

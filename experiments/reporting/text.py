@@ -1,15 +1,17 @@
 """The report in Markdown: tables of what was measured, with what was published beside it and how the two differ."""
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from experiments import published
+from experiments import checkpoint, published, record
+from experiments.command import RunError
 from experiments.configs import CONFIGS
-from experiments.configs.base import TASKS
-from experiments.published import SOURCES, Number, Published
+from experiments.configs.base import SOURCES, TASKS, Number
+from experiments.published import Published
 from experiments.reporting import controls, figures, intervals
 from experiments.reporting.controls import Comparison
 from experiments.reporting.curves import Curves, matching, stack
@@ -24,8 +26,8 @@ Measured: the test split, looked at once, at each run's best epoch on the valida
 alone, their mean, their sample standard deviation, and the {LEVEL} confidence interval of the mean (Student's t;
 none of one run).
 
-Published: not measured here, and no comparison of like with like even where the recipe is the same: the authors chose the best
-epoch on the test split and held no validation split out. "Unlike the published run" says what else differs."""
+Published: not measured here. The table says in what a run's settings are unlike the published run's, and the list below it how
+all runs of the task are; which split chose the epoch differs by task."""
 
 
 class Report(NamedTuple):
@@ -61,6 +63,9 @@ def section(task: str, groups: list[Group], picture: str, curves: list[Curves], 
     """What there is on one task."""
     title = heading(task)
     parts = [f"## {title}", *score_tables(groups), f"How they were run:\n\n{circumstances(groups)}"]
+    unlike = dict.fromkeys(text for group in groups for text in published.of(group.name).unlike)
+    if unlike:
+        parts.append("Unlike the published runs, whatever the config:\n\n" + "\n".join(f"- {text}." for text in unlike))
     parts += [*mixtures(groups), commands(groups)]
     cut = " Published curves are cut off at the last epoch measured." if any(published_of(g, curves) for g in groups) else ""
     parts.append(f"![{title}: the validation loss by epoch]({picture})\n\nLines: means over the seeds; bands: their range.{cut}")
@@ -74,6 +79,22 @@ def section(task: str, groups: list[Group], picture: str, curves: list[Curves], 
 CONTROLS = f"""\
 "Recovers" is (LSTM − control) / (LSTM − MomentumLSTM) of the mean scores: 100 % is all of momentum's gain. In brackets,
 {LEVEL} confidence intervals: Fieller's of that ratio, Welch's of differences."""
+
+
+def write(out: Path, report: Report) -> Path:
+    """Write a report to a new folder `out/report-TIME`, whole or not at all, and return the folder.
+
+    Raises:
+      RunError: nothing can be written there.
+    """
+    folder = record.create_folder(out, "report")
+    try:
+        for name, content in {**report.figures, "report.md": report.text.encode()}.items():
+            checkpoint.write(folder / name, content)
+    except RunError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder
 
 
 def score_tables(groups: list[Group]) -> list[str]:
@@ -90,7 +111,7 @@ def score_tables(groups: list[Group]) -> list[str]:
             theirs, unlike = beside(group)
             numbers = theirs.of_metric(score.title)
             marks |= {found.source: None for found in numbers}
-            note = "; ".join(unlike) or "nothing but how the epoch was chosen"
+            note = "; ".join(unlike) or "nothing but what is said below"
             compared.append(("; ".join(map(_published, numbers)) or "–", note if numbers else ""))
         if marks:
             rows = [(*left, *right) for left, right in zip(measured, compared, strict=True)]
@@ -183,7 +204,8 @@ def figure(groups: list[Group], curves: list[Curves]) -> bytes:
     found = {theirs.label: theirs for group in groups if (theirs := published_of(group, curves)) is not None}
     grey = [figures.Curve(label, *stack(list(theirs.losses.values()))) for label, theirs in found.items()]
     task = groups[0].task
-    return figures.losses(f"{heading(task)}: validation loss by epoch", f"loss ({TASKS[task].loss_unit})", measured, grey)
+    unit = "squared error" if TASKS[task].score == "squared error" else "nats"
+    return figures.losses(f"{heading(task)}: validation loss by epoch", f"loss ({unit})", measured, grey)
 
 
 def heading(task: str) -> str:

@@ -1,0 +1,61 @@
+"""Several processes that train one run together: each knows all of it, and the first one alone writes files and prints.
+
+A process by itself is the first, and tells itself.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from experiments.command import CommandError, RunError
+
+
+def join(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+    """Wait for the other processes; None for what the cluster knows. Nothing may have been computed before."""
+    jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is ours
+    try:
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+    except (RuntimeError, ValueError) as error:
+        raise RunError(f"the processes do not come together: {' '.join(str(error).split())}") from error
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes and prints."""
+    return jax.process_index() == 0
+
+
+def from_each(value: Any) -> list[Any]:
+    """What each process gives here, plain values for JSON, in the order of the processes."""
+    if jax.process_count() == 1:
+        return [value]
+    content = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    sizes = multihost_utils.process_allgather(np.int32(len(content)))
+    padded = np.pad(content, (0, -(-max(sizes) // 4096) * 4096 - len(content)))  # few sizes, few programs
+    return [json.loads(row[:size].tobytes()) for row, size in zip(multihost_utils.process_allgather(padded), sizes, strict=True)]
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """What fails in here for one process fails for all of them, each with the line of the first that it failed for."""
+    mine = None
+    try:
+        yield
+    except (CommandError, Exception) as error:
+        if jax.process_count() == 1 or not (isinstance(error, CommandError) and isinstance(error, Exception)):
+            raise
+        mine = error
+    for process, line in enumerate(from_each(None if mine is None else str(mine))):
+        if line is not None:
+            raise (mine if process == jax.process_index() and mine is not None else RunError(f"process {process}: {line}"))
+
+
+def on_first(work: Callable[[], None]) -> None:
+    """Let the first process do something, and fail everywhere if it fails there."""
+    with together():
+        if is_first():
+            work()

@@ -1,7 +1,0 @@
-"""How a report ends early."""
-
-from experiments.errors import CommandError
-
-
-class ReportError(CommandError, Exception):
-    """What was given cannot be reported."""
