@@ -23,8 +23,8 @@ ROWS = 2048  # of a chunk's products: time steps times batch
 DRIVE_ROWS, DRIVE_STEPS = 512, 16  # the same, at most, with a drive on the gates: it then runs as straight code, which XLA fuses
 STORED_BYTES = 1 << 26  # up to here, pre-activations are kept for the backward pass rather than computed again
 FEW_FEATURES = 8  # up to here, the projection is part of every step's product
-# Of native calls: the same with at least so many examples, which then share what a step loads of the input kernel; rows of a chunk with a
-# drive after the projection; the bytes of gates up to which they are kept for the backward pass rather than computed again.
+# Of native calls: the same with at least so many examples, which then share what a step loads of the input kernel; rows of a
+# chunk with a drive after the projection; the bytes of gates up to which they are kept rather than computed again.
 NATIVE_FEATURES, NATIVE_BATCH, NATIVE_DRIVE_ROWS, NATIVE_STORED_BYTES = 160, 8, 512, 1 << 28
 TYPICAL_BATCH = 32  # what a symbolic batch counts as
 
