@@ -260,9 +260,8 @@ class Cell(RecurrentCell):
     `jax.grad` as an argument, or make one from traced values inside. It holds no parameters; `init` makes them.
 
     Args:
-      core: what recurs: `Elman`, `LSTM`, `GRU`, `Orthogonal`.
-      drive: what happens to the projected input before: `Identity`, `Momentum`, `Adam`, `RMSProp`, `Nesterov`, `OptaxDrive`,
-        `Chain`.
+      core: what recurs, any `Core`.
+      drive: what happens to the projected input before, any `Drive`.
       trainable_initial_state: whether the core's state before the first step is a parameter, `params["initial"]`, which starts
         where the core starts. A reset goes back to it. Entries of the state that follow from others, such as the firing rates of
         `Leaky`, are computed from these and are not parameters.

@@ -1,1 +1,1 @@
-"""How a sequence is run: `resolve` decides, `scan`, `chunked`, `associative` and `cudnn` run."""
+"""How a sequence is run: `resolve` decides; `scan`, `chunked`, `associative`, `cudnn` and `native` run; `front` is before all."""

@@ -1,4 +1,4 @@
-"""What the NNX and Linen modules share: initialisation, a cell's step, layers over sequences, and the names of the cells."""
+"""What the NNX and Linen modules share: initialisation, a cell's step, and layers over sequences."""
 
 from momentum_rnn_jax.layer.compose import bidirectional, concatenate, stacked
 from momentum_rnn_jax.layer.init import Initializer, init_params
