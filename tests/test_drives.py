@@ -69,6 +69,12 @@ def test_momentum_impulse_response(float64):
     assert_close(run(mr.Momentum(mu=0.7, step_size=0.3), impulse)[1][:, 0], 0.3 * 0.7 ** np.arange(20.0), 1e-12)
 
 
+def test_defaults():
+    assert dataclasses.asdict(mr.Momentum()) == {"mu": 0.6, "step_size": 0.6}
+    assert dataclasses.asdict(mr.Adam()) == {"mu": 0.6, "step_size": 0.6, "beta": 0.1, "eps": 1e-16}
+    assert dataclasses.asdict(mr.RMSProp()) == {"step_size": 0.6, "beta": 0.9, "eps": 1e-16}
+
+
 def test_momentum_gain_is_step_size_over_one_minus_mu(float64):
     assert run(mr.Momentum(mu=0.5, step_size=0.3), jnp.ones((80, 1)))[1][-1, 0] == pytest.approx(0.6, rel=1e-12)
 
