@@ -69,7 +69,9 @@ def loss(cell, params, xs, state=None, **how):
     return (hs * weights).sum() + (final.core.c**2).sum() + sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(final.drive))
 
 
-@pytest.mark.parametrize("name", CELL_NAMES)
+@pytest.mark.parametrize(
+    "name", [n if n in ("momentum-lstm", "stateless") else pytest.param(n, marks=pytest.mark.exhaustive) for n in CELL_NAMES]
+)
 @pytest.mark.parametrize("given", [False, True])
 def test_it_computes_what_stepwise_does(imitated, name, given):
     cell, params, xs = small(name, batch=(2, 3))
@@ -82,7 +84,7 @@ def test_it_computes_what_stepwise_does(imitated, name, given):
     assert_close(on_cudnn(cell, params, xs, state), gradients(cell, params, xs, state, method="stepwise"), 1e-4)
 
 
-@pytest.mark.parametrize("name", ["momentum-lstm", "adam-lstm"])
+@pytest.mark.parametrize("name", ["momentum-lstm", pytest.param("adam-lstm", marks=pytest.mark.exhaustive)])
 def test_forward_mode_and_second_derivatives(imitated, name):
     cell, params, xs = small(name, time=3, batch=(1,))
     xs = xs[..., :1]

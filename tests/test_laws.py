@@ -13,9 +13,9 @@ import pytest
 import momentum_rnn_jax as mr
 from momentum_rnn_jax import named
 from momentum_rnn_jax.execution import resolve as plan
-from tests.registry import CELLS, COMMON_CORES, CORES, DRIVES, HIDDEN, assert_close, problem, split_floats
+from tests.registry import CELLS, COMMON_CORES, CORES, DRIVES, HIDDEN, assert_close, params_of, problem, split_floats
 
-every_cell = pytest.mark.parametrize("name", CELLS)
+every_cell = pytest.mark.parametrize("name", params_of(CELLS))
 WITH_HYPERPARAMETERS = [name for name, cell in CELLS.items() if jax.tree.leaves(cell)]
 
 
@@ -76,9 +76,12 @@ CHUNKED = [name for name, cell in CELLS.items() if not cell.why_stepwise and cel
 WAYS = [("auto", True), (3, True), ("none", False), (3, False)]
 
 
-@pytest.mark.parametrize(("name", "way"), [(name, WAYS[(i + i // len(CORES)) % len(WAYS)]) for i, name in enumerate(CHUNKED)])
-def test_chunked_equals_stepwise_in_values_and_all_gradients(float64, monkeypatch, name, way):
-    remat, in_step = way
+WAY_OF = {name: WAYS[(i + i // len(CORES)) % len(WAYS)] for i, name in enumerate(CHUNKED)}
+
+
+@pytest.mark.parametrize("name", params_of(CHUNKED))
+def test_chunked_equals_stepwise_in_values_and_all_gradients(float64, monkeypatch, name):
+    remat, in_step = WAY_OF[name]
     c = CELLS[name]
     params, xs, state, weights = problem(c, time=6)
     monkeypatch.setattr(plan, "ROWS", 3 * xs.shape[1])
@@ -160,7 +163,7 @@ def test_bfloat16_is_float32_to_its_own_precision(name):
     assert error <= 0.05 * jnp.abs(expected).max()  # 8 bits: 0.4 % at each of a dozen roundings
 
 
-@pytest.mark.parametrize("name", WITH_HYPERPARAMETERS)
+@pytest.mark.parametrize("name", params_of(WITH_HYPERPARAMETERS))
 class TestHyperparametersAreLeaves:
     def test_gradients_agree_with_finite_differences(self, float64, name):
         c = CELLS[name]

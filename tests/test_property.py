@@ -258,7 +258,7 @@ def mapped(case, arguments, expected, actual):
     return run(several)
 
 
-@pytest.mark.parametrize("case", cases(18, 100), ids=str)
+@pytest.mark.parametrize("case", cases(8, 100), ids=str)
 def test_it_equals_a_loop_over_step(float64, monkeypatch, case):
     def two(found):
         names = sorted(found)

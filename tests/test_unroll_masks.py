@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from tests.registry import CELLS, assert_close, problem, split_floats
+from tests.registry import CELLS, assert_close, params_of, problem, split_floats
 
 # The masks act on drives and cores apart, so every drive once and every core once will do.
 NAMES = [name for name in CELLS if name.endswith("-lstm") or name.startswith("momentum-")] + ["released_nesterov"]
-every_cell = pytest.mark.parametrize("name", NAMES)
+every_cell = pytest.mark.parametrize("name", params_of(NAMES))
 LENGTHS = jnp.array([0, 4, 7], jnp.int32)
 
 
@@ -58,7 +58,7 @@ def test_packed_episodes_equal_themselves_run_alone(float64, name, from_a_state)
                 assert_close(jax.tree.map(lambda leaf, i=example: leaf[i : i + 1], final), alone, 1e-12)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if not CELLS[name].why_stepwise])
+@pytest.mark.parametrize("name", params_of([name for name in NAMES if not CELLS[name].why_stepwise]))
 @from_a_state
 def test_chunked_equals_stepwise_with_both_in_all_gradients(float64, name, from_a_state):
     c = CELLS[name]
