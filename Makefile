@@ -27,7 +27,7 @@ test-all: $(VENV)/.installed
 # What depends on whether the native kernels are there, once more without them.
 test-without-native: $(VENV)/.installed
 	MOMENTUM_RNN_JAX_NATIVE=0 $(RUN) -m pytest -n $(WORKERS) --dist worksteal tests/test_native_absent.py tests/test_unroll.py \
-		tests/test_unroll_masks.py tests/test_chunked.py tests/test_eager.py tests/test_export.py tests/test_flax_layers.py
+		tests/test_eager.py tests/test_export.py
 
 # The native kernels of this checkout, compiled again.
 native: $(VENV)/.installed
