@@ -106,9 +106,10 @@ class Execution:
         if self.strategy == "cudnn":
             return f"cudnn: NVIDIA's LSTM after the projection and the drive; {self.drive}."
         merged = ", merged with every step's product" if self.plan.merged else ""
+        gates = "gates" if self.strategy == "native" else "pre-activations"
         backward = {
-            "pre_activations": "stores the states and pre-activations of every step",
-            "states": "stores the states of every step and recomputes the pre-activations",
+            "pre_activations": f"stores the states and {gates} of every step",
+            "states": f"stores the states of every step and recomputes the {gates}",
             "checkpoints": "stores the states between chunks and recomputes everything else",
         }[self.plan.residuals]
         of_what = "compiled kernels for this CPU, " if self.strategy == "native" else ""
