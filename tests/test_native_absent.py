@@ -25,6 +25,7 @@ def test_auto_takes_the_chunks_where_there_are_no_kernels(without_native):
 def test_a_library_that_does_not_fit_is_left_out_with_one_warning(tmp_path, monkeypatch):
     broken = tmp_path / "kernels.so"
     broken.write_bytes(b"not a library")
+    monkeypatch.delenv("MOMENTUM_RNN_JAX_NATIVE", raising=False)
     monkeypatch.setattr(native, "LIBRARY", broken)
     native._library.cache_clear()
     native.why_not.cache_clear()
