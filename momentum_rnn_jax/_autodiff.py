@@ -81,10 +81,7 @@ def _jvp(primals: Any, tangents: Any, *, jaxpr: Any, transpose: Function, num_re
     if varied:
 
         def of_residuals(*values: Array) -> Sequence[Array]:
-            given = list(residuals)
-            for i, value in zip(varied, values, strict=True):
-                given[i] = value
-            return fun(*given, *linear)
+            return fun(*substituted(residuals, varied, values), *linear)
 
         _, more = jax.jvp(of_residuals, [residuals[i] for i in varied], [tangents[i] for i in varied])
         tangents_out = [a + b for a, b in zip(tangents_out, more, strict=True)]
@@ -123,6 +120,14 @@ def _batch(args: Sequence[Array], dims: Sequence[Any], *, jaxpr: Any, transpose:
     mapped_transpose = jax.vmap(transpose, in_axes=(*axes, *[0] * len(jaxpr.out_avals)))
     out = _bind(mapped, mapped_transpose, residuals, linear)
     return out, [0] * len(out)
+
+
+def substituted(arrays: Sequence[Array], where: Sequence[int], values: Sequence[Array]) -> list[Array]:
+    """The arrays, with `values` at some places."""
+    given = list(arrays)
+    for i, value in zip(where, values, strict=True):
+        given[i] = value
+    return given
 
 
 def _to_front(arg: Array, dim: int | None) -> Array:

@@ -24,6 +24,11 @@ def leave(new: Any, old: Any, masks: Masks) -> Any:
     return new if masks.valid is None else select(masks.valid, new, old)
 
 
+def zero_padding(outputs: Array, masks: Masks) -> Array:
+    """Outputs that are zero at padded steps."""
+    return outputs if masks.valid is None else select(masks.valid, outputs, jnp.zeros_like(outputs))
+
+
 def select(mask: Array, chosen: Any, other: Any) -> Any:
     """For every leaf of two trees, `chosen` where the mask, of the batch's shape, is True, and `other` elsewhere."""
 

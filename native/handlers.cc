@@ -199,7 +199,7 @@ template <class Real> std::string run_backward(const Kernels<Real>& kernels, ffi
   to.start_c = operands.next_result<Real>("dstart_c", real, state, !(a.resets.at && kernels.cell));
   to.d = operands.next_result<Real>("dd", real, {s.steps, s.batch, G});
   if (!operands.error().empty()) return operands.error();
-  backward(kernels, WorkPool(pool), a, a.x, a.x.at ? s.features : 0, results, given, to);
+  backward(kernels, WorkPool(pool), a, a.x.at ? s.features : 0, results, given, to);
   return "";
 }
 

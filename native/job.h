@@ -33,8 +33,7 @@ template <class Real> struct Job {
   Real *dfirst_h, *dfirst_c;       // (B, H)
   Real *dstart_h, *dstart_c;       // (B, H)
 
-  const Real* input_x;             // (T, B, F'), of which the gradient of the input kernel is made, and F'; see `gradient`
-  long input_features;
+  long input_features;             // of x, also where it is projected ahead: the input kernel's gradient is made of it
 };
 
 // The functions of one kind of cell, compiled for one instruction set. `r0` and `r1` are examples, `p0` and `p1` panels.

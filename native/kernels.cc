@@ -301,7 +301,7 @@ template <class Cell> struct Pass {
       for (long row = r0; row < r1; ++row) {
         if (!is_valid(j, t, row)) continue;
         h[count] = entering_h(j, t, row);
-        x[count] = j.input_x + (t * j.batch + row) * F;
+        x[count] = j.x + (t * j.batch + row) * F;
         const REAL *from_a = da_at(j, t, row) + column, *from_d = Cell::ADDITIVE ? nullptr : dd_at(j, t, row) + column;
         UNROLL for (int n = 0; n < COLUMNS; ++n) {
           const long left = columns - column - n * W;

@@ -98,12 +98,20 @@ template <class Real> struct Results {
   RunView<Real> hs, cs, gates, last_c;
 };
 
+// Room for the weights of the forward pass in panels, and for the bias.
+template <class Real> void allocate_packed(Job<Real>& j, const Kernels<Real>& kernels, std::vector<AlignedBuffer<Real>>& memory) {
+  const long columns = (j.hidden + kernels.lanes - 1) / kernels.lanes * kernels.lanes * kernels.gates;
+  memory.emplace_back(columns * (j.hidden + j.features) + PREFETCHED);
+  j.packed = memory.back();
+  memory.emplace_back(columns);
+  j.packed_bias = memory.back();
+}
+
 template <class Real, class Pool>
 void forward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Arguments<Real>& arguments, const Results<Real>& to) {
   const long runs = arguments.runs, batch = arguments.sizes.batch, hidden = arguments.sizes.hidden, steps = arguments.sizes.steps;
   const long width = padded(hidden), weights = (hidden + arguments.sizes.features) * kernels.gates * hidden;
-  const long vectors = (hidden + kernels.lanes - 1) / kernels.lanes, panels = kernels.forward_panels(hidden);
-  const long packed = vectors * kernels.lanes * kernels.gates * (hidden + arguments.sizes.features);
+  const long panels = kernels.forward_panels(hidden);
   const long packs = arguments.packs();
   std::vector<AlignedBuffer<Real>> memory;
   std::vector<Job<Real>> jobs;
@@ -114,10 +122,7 @@ void forward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argumen
     use_huge_pages(j.cs, steps * batch * width * sizeof(Real));
     use_huge_pages(j.gates, steps * batch * width * kernels.kept * sizeof(Real));
     if (run < packs) {
-      memory.emplace_back(packed + PREFETCHED);
-      j.packed = memory.back();
-      memory.emplace_back(vectors * kernels.lanes * kernels.gates);
-      j.packed_bias = memory.back();
+      allocate_packed(j, kernels, memory);
     } else {
       j.packed = jobs[0].packed, j.packed_bias = jobs[0].packed_bias;
     }
@@ -162,10 +167,10 @@ template <class Real> struct Gradients {
   RunView<Real> d;  // of every step, or null
 };
 
-// `results` are those of the forward pass; `input_x`, with `input_features`, is the input from which dinput is computed.
+// `results` are those of the forward pass; `input_features` are those of x, zero if there is none.
 template <class Real, class Pool>
-void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Arguments<Real>& arguments, RunView<const Real> input_x,
-              long input_features, const Results<Real>& results, const Cotangents<Real>& given, const Gradients<Real>& to) {
+void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Arguments<Real>& arguments, long input_features,
+              const Results<Real>& results, const Cotangents<Real>& given, const Gradients<Real>& to) {
   constexpr long UPDATE_ROWS = 256;  // examples x steps after which they are added to the weights' gradients, while da is in the cache
   const long runs = arguments.runs, batch = arguments.sizes.batch, hidden = arguments.sizes.hidden, steps = arguments.sizes.steps;
   const long width = padded(hidden), columns = kernels.gates * hidden, weights = columns * hidden;
@@ -189,7 +194,7 @@ void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argume
   for (long run = 0; run < runs; ++run) {
     Job<Real> j = arguments.job(run);
     j.hs = results.hs[run], j.cs = results.cs[run], j.gates = results.gates[run];
-    j.dhs = given.hs[run], j.input_x = input_x[run], j.input_features = input_features;
+    j.dhs = given.hs[run], j.input_features = input_features;
     j.da_steps = j.dd_steps = ring;
     if (to.d.at && kernels.additive) {
       j.da = to.d[run], j.da_steps = steps;
@@ -208,12 +213,7 @@ void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argume
     if (run < packs) {
       memory.emplace_back(vectors * kernels.lanes * columns + PREFETCHED);
       j.packed_transpose = memory.back();
-      if (recomputed) {
-        memory.emplace_back(vectors * kernels.lanes * kernels.gates * (hidden + j.features) + PREFETCHED);
-      j.packed = memory.back();
-      memory.emplace_back(vectors * kernels.lanes * kernels.gates);
-      j.packed_bias = memory.back();
-      }
+      if (recomputed) allocate_packed(j, kernels, memory);
     } else {
       j.packed_transpose = jobs[0].packed_transpose, j.packed = jobs[0].packed, j.packed_bias = jobs[0].packed_bias;
     }

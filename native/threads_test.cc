@@ -100,7 +100,7 @@ Array both_passes(const Kernels<float>& kernels, Pool pool, long runs, long T, l
                       of<Array, float>(dextra, runs), of<Array, float>(dh, runs), of<Array, float>(dc0, runs),
                       of<Array, float>(dstart_h, runs), of<Array, float>(dstart_c, runs), {nullptr, 0}};
   Cotangents<float> given{of<const Array, const float>(dhs, runs), of<const Array, const float>(dc, runs)};
-  backward(kernels, WorkPool<Pool>(pool), a, a.x, F, results, given, to);
+  backward(kernels, WorkPool<Pool>(pool), a, F, results, given, to);
   for (const Array* one : {&dh, &dkernel, &dinput}) hs.insert(hs.end(), one->begin(), one->end());
   return hs;
 }

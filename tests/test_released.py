@@ -1,7 +1,7 @@
 """Every config is pinned: to what the authors' scripts run, or to a table of its own; no number of one can change unseen.
 
 `released.csv` has the authors' commands with the defaults of their scripts and of their framework filled in, under their names.
-`ours.json` has the configs that nobody else ran, as they are meant to be.
+`ours.json` has the configs of our own, as they are meant to be.
 """
 
 import csv

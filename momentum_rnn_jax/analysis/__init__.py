@@ -19,7 +19,7 @@ What they show of momentum:
   input is the velocity.
 - On the joint state (h, v) the Jacobian is block triangular, with μ I as the block of the velocity. The Lyapunov spectrum is the
   core's together with log μ, which is negative, once for each entry of the velocity.
-- What momentum lengthens is the reach of an input: after its step it goes on entering with weights μ, μ², …, which
+- What momentum lengthens is the reach of an input: after its step it keeps entering with weights μ, μ², …, which
   `input_sensitivity` measures. Where the core forgets more slowly than μ^k, that changes the size of what is left, not the rate
   at which it fades.
 - The paper's product `∏ D_k (U + μ Σ_{k-1})` is not a gradient; `theorem_product` derives it and says what it holds fixed.

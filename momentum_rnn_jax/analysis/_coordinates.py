@@ -32,7 +32,7 @@ class Layout(NamedTuple):
     """Where the coordinates of a cell's state are.
 
     `parts`: every entry with coordinates, in their order: h, the rest of the core's state, the drive's; integers have none.
-    `output`: where the cell's output is among the coordinates of "full"; None where it is no entry of the core's state.
+    `output`: where the cell's output is among the coordinates of "full"; None where it is not an entry of the core's state.
     """
 
     parts: list[Part]

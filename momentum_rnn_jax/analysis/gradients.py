@@ -21,8 +21,8 @@ def gradient_norms(
 
     `∂L/∂h_t` is the derivative with respect to a perturbation added to h_t alone, in what the next step reads and, since h_t is
     the output, in what the loss reads. `∂L/∂c_t` and `∂L/∂v_t` are those of s_t's other entries, with h_t held. One backward
-    pass gives all. Where a core's output is another entry of its state, the loss reads that entry. Where the output is no entry
-    of the state, a perturbation of s_t reaches the loss through the steps after t alone.
+    pass gives all. Where a core's output is another entry of its state, the loss reads that entry. Where the output is not an
+    entry of the state, a perturbation of s_t reaches the loss through the steps after t alone.
 
     These are the numbers that training sees: a gradient too small for the dtype (1e-38 in float32) is zero here too.
     `jacobian_log_norms` continues below that.
@@ -105,7 +105,7 @@ def input_sensitivity(
 
         ∂h_T/∂x_s = Σ_{j=s…T} (∏_{k=j+1…T} D_k U) D_j μ^{j-s} step_size W,
 
-    where the plain RNN has the term j = s alone: an input goes on entering after its own step, with weights μ^{j-s}.
+    where the plain RNN has the term j = s alone: an input keeps entering after its own step, with weights μ^{j-s}.
 
     Args:
       cell, params, xs, state: as in `step_jacobians`.

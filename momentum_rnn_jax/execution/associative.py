@@ -43,9 +43,8 @@ def run(plan: Plan, problem: Problem) -> Result:
     if masks.valid is not None:
         a, b = _masked.select(masks.valid, (a, b), (jnp.ones_like(a), jnp.zeros_like(b)))
     hs = linear_recurrence(a, b.at[0].add(a[0] * h), masks.resets)
-    outputs = hs if masks.valid is None else _masked.select(masks.valid, hs, jnp.zeros_like(hs))
     states = CellState(drives, HiddenState(hs)) if plan.return_states else None
-    return Result(CellState(drive, HiddenState(hs[-1])), outputs, states)
+    return Result(CellState(drive, HiddenState(hs[-1])), _masked.zero_padding(hs, masks), states)
 
 
 @jax.custom_jvp

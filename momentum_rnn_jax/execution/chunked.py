@@ -60,11 +60,10 @@ def run(plan: Plan, problem: Problem) -> Result:
     arranged = front.arrange(plan, problem)
     final, emitted = run_core(plan, arranged.weights, arranged.inputs, arranged.first, arranged.start)
     final = final._replace(drive=arranged.restore(final.drive))
-    core, valid = arranged.weights.core, problem.masks.valid
+    core = arranged.weights.core
     assert isinstance(core, KernelCore)
     outputs = getattr(emitted.core, core.output) if plan.return_states else emitted
-    if valid is not None:
-        outputs = _masked.select(valid, outputs, jnp.zeros_like(outputs))
+    outputs = _masked.zero_padding(outputs, problem.masks)
     if not plan.return_states:
         return Result(final, outputs, None)
     return Result(final, outputs, emitted if arranged.drive_states is None else emitted._replace(drive=arranged.drive_states))

@@ -20,6 +20,7 @@ from momentum_rnn_jax.execution.native_call import call
 from momentum_rnn_jax.execution.native_operands import Operands, Spec
 from momentum_rnn_jax.execution.resolve import Plan
 from momentum_rnn_jax.execution.scan import Problem, Result
+from momentum_rnn_jax.execution.steps import chunks, joined
 
 
 def run(plan: Plan, problem: Problem) -> Result:
@@ -27,34 +28,29 @@ def run(plan: Plan, problem: Problem) -> Result:
     arranged = front.arrange(plan, problem)
     final, hs, drives = _over_chunks(plan, arranged)
     final = final._replace(drive=arranged.restore(final.drive))
-    states = (
-        CellState(drives if arranged.drive_states is None else arranged.drive_states, type(final.core)(hs))
-        if plan.return_states
-        else None
-    )
-    valid = problem.masks.valid
-    return Result(final, hs if valid is None else _masked.select(valid, hs, jnp.zeros_like(hs)), states)
+    drives = drives if arranged.drive_states is None else arranged.drive_states
+    states = CellState(drives, type(final.core)(hs)) if plan.return_states else None
+    return Result(final, _masked.zero_padding(hs, problem.masks), states)
 
 
 def _over_chunks(plan: Plan, arranged: Front) -> tuple[CellState, Array, Any]:
     """The final state, h of every step, and the drive's states where they are returned."""
     inputs, time = arranged.inputs, arranged.inputs.x.shape[0]
-    size = time if plan.chunk is None else min(plan.chunk, time)
 
     def chunk(state: CellState, inputs: Inputs) -> tuple[CellState, tuple[Array, Any]]:
         return _chunk(plan, arranged, state, inputs)
 
-    if size == time:
+    if plan.chunk is None or plan.chunk >= time:
         state, (hs, drives) = chunk(arranged.first, inputs)
         return state, hs, drives
     if plan.residuals == "checkpoints":
         chunk = jax.checkpoint(chunk)
-    whole = time // size
-    head = jax.tree.map(lambda leaf: leaf[: whole * size].reshape(whole, size, *leaf.shape[1:]), inputs)
-    state, steps = jax.lax.scan(chunk, arranged.first, head)
-    steps = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), steps)
-    if whole * size < time:
-        state, more = chunk(state, jax.tree.map(lambda leaf: leaf[whole * size :], inputs))
+    whole = time // plan.chunk * plan.chunk
+    head, tail = (jax.tree.map(lambda leaf, part=part: leaf[part], inputs) for part in (slice(whole), slice(whole, None)))
+    state, steps = jax.lax.scan(chunk, arranged.first, chunks(plan, head))
+    steps = jax.tree.map(joined, steps)
+    if whole < time:
+        state, more = chunk(state, tail)
         steps = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), steps, more)
     return state, *steps
 

@@ -17,7 +17,7 @@ import numpy as np
 from jax import Array
 
 from momentum_rnn_jax import native
-from momentum_rnn_jax._autodiff import linear_call
+from momentum_rnn_jax._autodiff import linear_call, substituted
 from momentum_rnn_jax._compat import Primitive, ad, allow_export, batching, mlir, shaped
 from momentum_rnn_jax.execution.native_operands import GRADIENTS, LANES, RESIDUALS, SHARED, Operands, Spec
 from momentum_rnn_jax.execution.native_reference import reference, reference_gradients
@@ -96,7 +96,9 @@ def _forward_jvp(primals: Sequence[Array], tangents: Sequence[Any], *, spec: Spe
 
     def tangent(residuals: Any, linear: list[Array]) -> list[Array]:
         arrays, _ = residuals
-        return jax.jvp(lambda *values: reference(spec, _with(arrays, varied, values)), [arrays[i] for i in varied], linear)[1]
+        return jax.jvp(lambda *values: reference(spec, substituted(arrays, varied, values)), [arrays[i] for i in varied], linear)[
+            1
+        ]
 
     def transpose(residuals: Any, cotangents: list[Array]) -> list[Array]:
         arrays, kept = residuals
@@ -116,14 +118,6 @@ def _forward_jvp(primals: Sequence[Array], tangents: Sequence[Any], *, spec: Spe
         cs, gates = (array.reshape(-1)[:0] for array in (cs, gates))
     outputs_all = [hs, last_c, cs, gates]
     return outputs_all, [*tangents_out, *(ad.Zero(jax.typeof(output)) for output in outputs_all[len(outputs) :])]
-
-
-def _with(arrays: Sequence[Array], where: Sequence[int], values: Sequence[Array]) -> list[Array]:
-    """The arrays, with `values` at some places."""
-    given = list(arrays)
-    for i, value in zip(where, values, strict=True):
-        given[i] = value
-    return given
 
 
 # ---- the backward pass, of the operands, (hs, cs, gates) and the cotangents of hs and the last c, to what GRADIENTS names ----
@@ -176,7 +170,7 @@ def _backward_jvp(primals: Sequence[Array], tangents: Sequence[Any], *, spec: Sp
     varied = [i for i in own if type(tangents[i]) is not ad.Zero and _is_float(tangents[i])]
 
     def of_varied(*values: Array) -> list[Array]:
-        return _backward_in_jax(*_with(primals, varied, values), spec=spec, wants_weights=wants_weights, wants_d=wants_d)
+        return _backward_in_jax(*substituted(primals, varied, values), spec=spec, wants_weights=wants_weights, wants_d=wants_d)
 
     _, tangents_out = jax.jvp(of_varied, [primals[i] for i in varied], [tangents[i] for i in varied])
     return _backward.bind(*primals, spec=spec, wants_weights=wants_weights, wants_d=wants_d), tangents_out

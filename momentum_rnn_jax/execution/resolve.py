@@ -166,7 +166,7 @@ def _plan(cell: Cell, sequence: Sequence, remat: str | int, strategy: str) -> Pl
     assert isinstance(core, KernelCore)
     time, features, gates = sequence.shape[0], sequence.shape[-1], core.drive_features
     batch = sequence.batch if isinstance(sequence.batch, int) else TYPICAL_BATCH
-    filter_inputs = _may_filter(drive, gates, sequence, strategy == "cudnn") and features + 2 < gates
+    filter_inputs = _filters_inputs(cell, sequence, on_cudnn=strategy == "cudnn")
     in_front = filter_inputs or type(drive) is Identity
     # What is left of an initial velocity is added to the projected inputs, ahead of the steps.
     initial_velocity = filter_inputs and not _from_zero(drive, sequence)
@@ -187,6 +187,12 @@ def _plan(cell: Cell, sequence: Sequence, remat: str | int, strategy: str) -> Pl
     wanted = max(1, min(time, steps, rows // max(1, batch)))
     chunk = next((n for n in range(wanted, wanted // 2, -1) if time % n == 0), wanted)
     return dataclasses.replace(plan, chunk=chunk)
+
+
+def _filters_inputs(cell: Cell, sequence: Sequence, *, on_cudnn: bool) -> bool:
+    """Whether the drive acts on the inputs: it may, and there are fewer of them, with two of the filter's own, than gates."""
+    gates = cell.core.drive_features
+    return _may_filter(cell.drive, gates, sequence, on_cudnn) and sequence.shape[-1] + 2 < gates
 
 
 def _may_filter(drive: Drive, gates: int, sequence: Sequence, on_cudnn: bool) -> bool:
@@ -227,10 +233,7 @@ def _why_not(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: 
     associative = _why_not_fast(cell, prepared, sequence, "linear")
     if method == "auto" and jax.default_backend() == "cpu":
         associative = associative or "on a CPU a scan of the steps was measured to be faster"
-    gates = cell.core.drive_features
-    drive_ahead = type(cell.drive) is Identity or (
-        _may_filter(cell.drive, gates, sequence, False) and sequence.shape[-1] + 2 < gates
-    )
+    drive_ahead = type(cell.drive) is Identity or _filters_inputs(cell, sequence, on_cudnn=False)
     return {
         "native": native_support.why_not(cell.core, sequence, drive_ahead, asked=method == "native"),
         "cudnn": _why_not_cudnn(cell, sequence, remat, asked=method == "cudnn"),

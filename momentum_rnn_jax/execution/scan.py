@@ -4,10 +4,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
-from momentum_rnn_jax._masked import Masks, enter, leave, select
+from momentum_rnn_jax._masked import Masks, enter, leave, zero_padding
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
 
 
@@ -70,8 +69,7 @@ def scan(
         state = enter(state, start, masks)
         new, y = step(state, inputs)
         new = leave(new, state, masks)
-        y = y if masks.valid is None else select(masks.valid, y, jnp.zeros_like(y))
-        return new, (y, new if return_states else None)
+        return new, (zero_padding(y, masks), new if return_states else None)
 
     state, (ys, states) = jax.lax.scan(body, state, (inputs, masks), unroll=unroll)
     return state, ys, states
