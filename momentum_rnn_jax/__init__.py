@@ -1,6 +1,6 @@
 """Momentum recurrent networks in JAX: `x → W → drive → core → h`."""
 
-from momentum_rnn_jax import interop, named, orthogonal
+from momentum_rnn_jax import hippo, interop, named, orthogonal
 from momentum_rnn_jax._pytree import hyperparameter, pytree_dataclass, static
 from momentum_rnn_jax.cell import Cell, CellState, RecurrentCell
 from momentum_rnn_jax.cores import (
@@ -9,6 +9,8 @@ from momentum_rnn_jax.cores import (
     Core,
     Elman,
     HiddenState,
+    HiPPORNN,
+    HiPPORNNState,
     KernelCore,
     LayerNorm,
     LayerNormLSTM,
@@ -31,6 +33,8 @@ from momentum_rnn_jax.drives import (
     AdamState,
     Chain,
     Drive,
+    HiPPO,
+    HiPPOState,
     Identity,
     IdentityState,
     LinearDrive,
@@ -44,11 +48,20 @@ from momentum_rnn_jax.drives import (
     align,
 )
 from momentum_rnn_jax.execution.resolve import Execution
-from momentum_rnn_jax.interop import from_flax, from_released, from_torch, from_torch_layers, from_torch_lstm, to_torch_lstm
+from momentum_rnn_jax.interop import (
+    from_flax,
+    from_hippo,
+    from_released,
+    from_torch,
+    from_torch_layers,
+    from_torch_lstm,
+    to_torch_lstm,
+)
 from momentum_rnn_jax.named import *
 from momentum_rnn_jax.orthogonal import rebase
 from momentum_rnn_jax.released_nesterov import ReleasedNesterovLSTM
 from momentum_rnn_jax.stack import Stack
+from momentum_rnn_jax.timed import TimedCell, TimedState
 from momentum_rnn_jax.unroll import explain, resolve, unroll
 
 __version__ = "0.1.0"
@@ -64,6 +77,10 @@ __all__ = [
     "Elman",
     "Execution",
     "GRU",
+    "HiPPO",
+    "HiPPORNN",
+    "HiPPORNNState",
+    "HiPPOState",
     "HiddenState",
     "Identity",
     "IdentityState",
@@ -92,16 +109,20 @@ __all__ = [
     "RecurrentDropoutState",
     "ReleasedNesterovLSTM",
     "Stack",
+    "TimedCell",
+    "TimedState",
     "Wrapper",
     "WrapperNoise",
     "Zoneout",
     "align",
     "explain",
     "from_flax",
+    "from_hippo",
     "from_released",
     "from_torch",
     "from_torch_layers",
     "from_torch_lstm",
+    "hippo",
     "hyperparameter",
     "interop",
     "orthogonal",

@@ -68,7 +68,8 @@ class RecurrentCell(abc.ABC):
         in_features = _checks.size("in_features", in_features)
         _checks.elements("in_features", in_features, self.core.input_shapes(in_features))
         _checks.float_dtype("dtype", dtype)
-        params = {"input": self.core.init_input(input_key, in_features, dtype), "core": self.core.init(core_key, dtype)}
+        core = self.core.init_beside(core_key, in_features, dtype)
+        params = {"input": self.core.init_input(input_key, in_features, dtype), "core": core}
         if self.trainable_initial_state:
             state = self.core.initial_state(self.core.prepare(params["core"]), (), dtype)
             params["initial"] = _named_leaves(self.core.start_of(state))
@@ -202,12 +203,14 @@ class RecurrentCell(abc.ABC):
         """Refuse inputs or parameters that do not fit; return the inputs in the parameters' dtype."""
         self.check_params(params)
         x = _checks.floating(name, x, min_ndim=min_ndim, layout="(time, ..., features)" if min_ndim > 1 else "(..., features)")
-        kernel = params["input"]["kernel"]
-        if x.shape[-1] != kernel.shape[0]:
-            raise ValueError(
-                f"{name} has {x.shape[-1]} features (shape {x.shape}), the parameters were made for {kernel.shape[0]}."
-            )
-        return x.astype(kernel.dtype)
+        features = self.features_of(params)
+        if x.shape[-1] != features:
+            raise ValueError(f"{name} has {x.shape[-1]} features (shape {x.shape}), the parameters were made for {features}.")
+        return x.astype(params["input"]["kernel"].dtype)
+
+    def features_of(self, params: Params) -> int:
+        """F, the number of input features that parameters were made for."""
+        return params["input"]["kernel"].shape[0]
 
     def check_state(self, prepared: Params, state: CellState, batch_shape: tuple[int, ...], name: str = "state") -> None:
         """Refuse a state whose structure, shapes or dtypes are not those of this cell's states."""

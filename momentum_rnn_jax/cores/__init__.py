@@ -11,6 +11,7 @@ from momentum_rnn_jax.cores.base import (
     state_shapes,
 )
 from momentum_rnn_jax.cores.gru import GRU
+from momentum_rnn_jax.cores.hippo import HiPPORNN, HiPPORNNState
 from momentum_rnn_jax.cores.leaky import Leaky, LeakyState
 from momentum_rnn_jax.cores.lstm import LSTM, LSTMState
 from momentum_rnn_jax.cores.minimal import MinGRU, MinLSTM
@@ -24,6 +25,8 @@ __all__ = [
     "LSTM",
     "Core",
     "Elman",
+    "HiPPORNN",
+    "HiPPORNNState",
     "HiddenState",
     "KernelCore",
     "LSTMState",

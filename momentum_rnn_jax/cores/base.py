@@ -76,6 +76,10 @@ class Core(abc.ABC):
     def init(self, key: Array, dtype: Any = float) -> Params:
         """New parameters, with the shapes of `param_shapes`, in JAX's default float dtype unless another is given."""
 
+    def init_beside(self, key: Array, in_features: int, dtype: Any = float) -> Params:
+        """`init` in a cell with F input features; a core defines it whose parameters start by a spread that depends on F."""
+        return self.init(key, dtype)
+
     def init_input(self, key: Array, in_features: int, dtype: Any = float) -> Params:
         """New parameters of the input projection: kernel LeCun-normal (variance 1/F), bias zero."""
         check_init(key, dtype, in_features)

@@ -3,6 +3,7 @@
 from momentum_rnn_jax.drives.adaptive import Adam, AdamState, RMSProp, RMSPropState
 from momentum_rnn_jax.drives.base import Drive, align
 from momentum_rnn_jax.drives.chain import Chain
+from momentum_rnn_jax.drives.hippo import HiPPO, HiPPOState
 from momentum_rnn_jax.drives.linear import (
     Identity,
     IdentityState,
@@ -21,6 +22,8 @@ __all__ = [
     "AdamState",
     "Chain",
     "Drive",
+    "HiPPO",
+    "HiPPOState",
     "Identity",
     "IdentityState",
     "LinearDrive",

@@ -1,10 +1,12 @@
 """Drives that are linear in the sequence of `u`: the identity, momentum, and Nesterov with scheduled restarts."""
 
 import abc
-from typing import Any, NamedTuple
+import copy
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from momentum_rnn_jax import _checks
@@ -27,6 +29,10 @@ class Identity(Drive):
     >>> d.tolist()
     [1.0, 1.0]
     """
+
+    def resampled(self, dt: Any) -> Self:
+        """This drive for inputs that are `dt` steps apart: itself."""
+        return self
 
     def start(self, u: Array) -> IdentityState:
         return IdentityState()
@@ -107,11 +113,44 @@ class Momentum(LinearDrive):
     mu: Any = hyperparameter(default=0.6, low=0.0, high=1.0)
     step_size: Any = hyperparameter(default=0.6, low=0.0, low_open=True)
 
+    def resampled(self, dt: Any) -> Self:
+        """This drive for inputs that are `dt` steps apart: `mu^dt` and `step_size (1 - mu^dt) / (1 - mu)`.
+
+        It then remembers for as long as before, in time, and amplifies a constant input as much. With a `dt` for each example it
+        takes steps of irregular length; `TimedCell` does that with time stamps.
+
+        Args:
+          dt: at least 0, a number, or an array that broadcasts against u; 0.5 where inputs are sampled twice as fast.
+
+        Raises:
+          TypeError, ValueError: `dt` is not a real number, or negative. Traced values are not checked.
+
+        >>> import momentum_rnn_jax as mr
+        >>> mr.Momentum(mu=0.81, step_size=0.38).resampled(0.5)
+        Momentum(mu=0.9, step_size=0.2)
+        """
+        dt = _checks.number("dt", dt, low=0.0)
+        mu, step_size, dt = _like_each_other(self.mu, self.step_size, dt)
+        decay = mu**dt
+        new = copy.copy(self)  # without the constructor, which would refuse a step of length 0
+        object.__setattr__(new, "mu", decay)
+        object.__setattr__(new, "step_size", step_size * (1 - decay) / (1 - mu))
+        return new
+
     def start(self, u: Array) -> MomentumState:
         return MomentumState(jnp.zeros_like(u))
 
     def coefficients(self, clock: MomentumState, like: jax.ShapeDtypeStruct) -> tuple[Any, Any]:
         return self.mu, self.step_size
+
+
+def _like_each_other(*values: Any) -> list[Any]:
+    """Numbers as they are; where there are arrays, all of them as arrays of one dtype and rank."""
+    arrays = [jnp.asarray(value) for value in values if np.ndim(value)]
+    if not arrays:
+        return list(values)
+    dtype, ndim = jnp.result_type(*(array.dtype for array in arrays)), max(array.ndim for array in arrays)
+    return [jnp.asarray(value).astype(dtype).reshape((1,) * (ndim - np.ndim(value)) + np.shape(value)) for value in values]
 
 
 @state_type
