@@ -15,11 +15,12 @@ from momentum_rnn_jax._pytree import Range, ranges
 from momentum_rnn_jax.cell import RecurrentCell
 from momentum_rnn_jax.cores import Core
 
-Kind = Literal["scalar", "per_unit"]
+Kind = Literal["scalar", "per_unit", "each"]
 Learnable = Kind | Mapping[str, Kind] | tuple[str, ...] | list[str] | None
 """What a Flax cell learns.
 
-None: nothing. "scalar" or "per_unit": μ and the step size of the drive, one of each, or one for every unit of every gate.
+None: nothing. "scalar", "per_unit" or "each": μ and the step size of the drive, one of each, one for every unit of every gate, or
+as many as they have numbers.
 Otherwise hyper-parameters by name, of the drive, the core or the cell: `("mu", "beta")` for one number each, or a mapping such as
 `{"mu": "per_unit", "beta": "scalar"}`. A name may be dotted, "core.tau" or "drives.0.mu", and stands for every hyper-parameter
 whose path ends with it; where two names stand for the same one, the longer name counts.
@@ -64,7 +65,8 @@ def init_offsets(cell: RecurrentCell, learnable: Learnable, dtype: Any) -> dict[
 
     Args:
       cell: whose hyper-parameters they are.
-      learnable: which, and whether one for all units or one for each: (G·H,), or in a core what its `units_of` says, mostly (H,).
+      learnable: which, and whether one for all units; one for each, (G·H,), in a core what its `units_of` says, mostly (H,); or
+        one for each number that the hyper-parameter has.
       dtype: of the offsets.
 
     Raises:
@@ -76,6 +78,8 @@ def init_offsets(cell: RecurrentCell, learnable: Learnable, dtype: Any) -> dict[
     def shape(path: Path, kind: Kind) -> tuple[int, ...]:
         if kind == "scalar":
             return ()
+        if kind == "each":
+            return np.shape(leaves[path])
         units = cell.core.units_of(*path[1:]) if path[0] == "core" else cell.core.drive_features
         if units is None:
             raise ValueError(
@@ -216,14 +220,14 @@ def _kinds(cell: RecurrentCell, learnable: Learnable) -> dict[Path, Kind]:
         return dict.fromkeys(found, learnable)
     if not isinstance(learnable, tuple | list | Mapping):
         raise ValueError(
-            "learnable must be None, 'scalar', 'per_unit', a tuple of names, or a mapping from names to 'scalar' or 'per_unit', "
+            "learnable must be None, 'scalar', 'per_unit', 'each', a tuple of names, or a mapping from names to one of these, "
             f"got {describe(learnable)}."
         )
     asked: dict[Any, Any] = dict(learnable) if isinstance(learnable, Mapping) else dict.fromkeys(learnable, "scalar")
     kinds: dict[Path, Kind] = {}
     for name, kind in sorted(asked.items(), key=lambda item: str(item[0]).count(".")):
         if kind not in get_args(Kind):
-            raise ValueError(f"learnable[{describe(name)}] must be 'scalar' or 'per_unit', got {describe(kind)}.")
+            raise ValueError(f"learnable[{describe(name)}] must be 'scalar', 'per_unit' or 'each', got {describe(kind)}.")
         parts = tuple(str(name).split("."))
         found = [path for path in leaves if path[-len(parts) :] == parts]
         if not found:

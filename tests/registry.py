@@ -21,6 +21,7 @@ DRIVES = {
     "nesterov": mr.Nesterov(step_size=0.7),
     "scheduled_restart": mr.Nesterov(step_size=0.7, restart=3),
     "chain": mr.Chain(mr.Momentum(mu=0.3, step_size=0.7), mr.RMSProp(step_size=0.7, beta=0.9, eps=0.1)),
+    "hippo": mr.HiPPO(3, readout=np.array([0.7, -0.4, 0.9])),
     "optax_clipped_adam": mr.OptaxDrive(optax.chain(optax.scale_by_adam(b1=0.5, b2=0.9), optax.clip_by_global_norm(1.0))),
 }
 COMMON_CORES = {
@@ -37,7 +38,8 @@ CELLS |= {f"{drive}-{core}": mr.Cell(CORES[core], DRIVES[drive]) for drive, core
 COVERING = {f"{drive}-{core}" for i, drive in enumerate(DRIVES) for j, core in enumerate(COMMON_CORES) if (i + j) % 4 == 0}
 COVERING |= {f"momentum-{core}" for core in COMMON_CORES} | set(CELLS) - {f"{d}-{c}" for d in DRIVES for c in COMMON_CORES}
 CELLS |= {"released_nesterov": mr.ReleasedNesterovLSTM(mr.LSTM(HIDDEN), step_size=0.7, restart=3)}
-COVERING |= {"released_nesterov"}
+CELLS |= {"timed": mr.TimedCell(CORES["hippo_rnn"], DRIVES["momentum"])}
+COVERING |= {"released_nesterov", "timed"}
 
 
 def params_of(names):
@@ -63,6 +65,8 @@ def problem(cell, dtype=float, time=TIME, batch=(BATCH,)):
     params = jax.tree.map(param, jax.eval_shape(lambda: cell.init(jax.random.key(0), FEATURES, dtype)))
     state = jax.tree.map(state_entry, jax.eval_shape(lambda: cell.initial_state(params, batch)))
     xs = jnp.asarray(random.normal(size=(time, *batch, FEATURES)), dtype)
+    if isinstance(cell, mr.TimedCell):  # times that grow, from that of the state on
+        xs = xs.at[..., 0].set(jnp.cumsum(jnp.abs(xs[..., 0]), axis=0) + 0.6)
     weights = jnp.asarray(random.normal(size=(time, *batch, cell.core.output_features)), dtype)
     return params, xs, state, weights
 

@@ -169,10 +169,10 @@ def test_names_stand_for_the_hyperparameters_whose_paths_end_with_them(cell, lea
 @pytest.mark.parametrize(
     ("cell", "learned", "message"),
     [
-        (CHAIN, "mu", r"learnable must be None, 'scalar', 'per_unit', a tuple of names, or .*, got 'mu'\."),
+        (CHAIN, "mu", r"learnable must be None, 'scalar', 'per_unit', 'each', a tuple of names, or .*, got 'mu'\."),
         (CHAIN, jnp.ones(2), r"learnable must be .*, got float32 of shape \(2,\)\."),
         (CHAIN, ("betta",), r"learnable must name hyper-parameters of the cell, got 'betta'; it has .*; did you mean 'beta'\?"),
-        (CHAIN, {"beta": "vector"}, r"learnable\['beta'\] must be 'scalar' or 'per_unit', got 'vector'\."),
+        (CHAIN, {"beta": "vector"}, r"learnable\['beta'\] must be 'scalar', 'per_unit' or 'each', got 'vector'\."),
         (CHAIN, (3,), r"learnable must name hyper-parameters of the cell, got 3; it has"),
         (mr.lstm(H), ("mu",), r"learnable must name hyper-parameters of the cell, got 'mu'; it has none\."),
         (mr.lstm(H), "scalar", "learnable must be None or names for Identity, which has neither mu nor step_size"),

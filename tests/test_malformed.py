@@ -13,7 +13,7 @@ import jax
 import pytest
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import analysis, interop, orthogonal
+from momentum_rnn_jax import analysis, hippo, interop, orthogonal
 from momentum_rnn_jax import linen as mlinen
 from momentum_rnn_jax import nnx as mnnx
 from tests.malformed.junk import Traced, Vast
@@ -90,7 +90,7 @@ def test_there_are_many():
 
 def public():
     """Every public function and class; named tuples and abstract classes check nothing."""
-    listed = [(module, module.__all__) for module in (mr, analysis, interop)]
+    listed = [(module, module.__all__) for module in (mr, analysis, hippo, interop)]
     defined = [
         (module, [n for n, value in vars(module).items() if getattr(value, "__module__", "").startswith(module.__name__)])
         for module in (orthogonal, mnnx, mlinen)

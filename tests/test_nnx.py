@@ -46,7 +46,9 @@ class TestLearnable:
         assert cell.drive.mu[...] == np.float32(0.3)  # where it started
 
     def test_refusals(self):
-        with pytest.raises(ValueError, match=r"learnable must be None, 'scalar', 'per_unit', a tuple of names, .*, got 'yes'"):
+        with pytest.raises(
+            ValueError, match=r"learnable must be None, 'scalar', 'per_unit', 'each', a tuple of names, .*, got 'yes'"
+        ):
             make("MomentumLSTMCell", learnable="yes")
         with pytest.raises(ValueError, match="learnable must be None or names for Identity"):
             make("LSTMCell", learnable="scalar")
@@ -275,7 +277,11 @@ class TestModules:
         [
             ({"param_dtype": jnp.int32}, TypeError, "param_dtype must be a floating-point dtype"),
             ({"kernel_init": 3}, TypeError, "kernel_init must be a function of a key, a shape and a dtype, or None, got 3"),
-            ({"learnable": True}, ValueError, "learnable must be None, 'scalar', 'per_unit', a tuple of names, .* got True"),
+            (
+                {"learnable": True},
+                ValueError,
+                "learnable must be None, 'scalar', 'per_unit', 'each', a tuple of names, .* got True",
+            ),
         ],
     )
     def test_a_cell_refuses(self, change, error, message):

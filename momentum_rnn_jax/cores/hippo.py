@@ -10,7 +10,7 @@ from jax import Array
 from momentum_rnn_jax import _checks, activations
 from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, state_type, static
 from momentum_rnn_jax.cores.base import Core, Params, check_init, orthogonal_gates
-from momentum_rnn_jax.hippo import Memory
+from momentum_rnn_jax.hippo.memory import Memory
 
 
 @state_type

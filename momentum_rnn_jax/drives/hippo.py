@@ -11,7 +11,8 @@ from momentum_rnn_jax import _checks
 from momentum_rnn_jax._describe import describe
 from momentum_rnn_jax._pytree import hyperparameter, pytree_dataclass, state_type, static
 from momentum_rnn_jax.drives.base import Drive
-from momentum_rnn_jax.hippo import Memory, basis
+from momentum_rnn_jax.hippo import basis
+from momentum_rnn_jax.hippo.memory import Memory
 
 
 @state_type
@@ -73,7 +74,10 @@ class HiPPO(Drive):
     max_length: int | None = static(default=None)
 
     def __post_init__(self) -> None:
+        given = self.readout
         super().__post_init__()
+        if isinstance(given, np.ndarray):  # which keeps its precision where JAX's arrays have less for now
+            object.__setattr__(self, "readout", np.array(given, float))
         memory = self._memory
         for name in ("order", "dt", "init_t", "max_length"):
             object.__setattr__(self, name, getattr(memory, name))
@@ -92,7 +96,7 @@ class HiPPO(Drive):
         return Memory(self.order, self.measure, self.discretization, self.dt, self.init_t, self.max_length)
 
     def start(self, u: Array) -> HiPPOState:
-        memory = self._memory.start(u.shape, u.dtype)
+        memory = jnp.broadcast_to(jnp.zeros_like(u)[..., np.newaxis], (*u.shape, self.order))
         return HiPPOState(memory, jnp.zeros_like(u[..., 0], dtype=jnp.int32))
 
     def update(self, state: HiPPOState, u: Array) -> tuple[HiPPOState, Array]:
@@ -128,6 +132,15 @@ class HiPPO(Drive):
 
         final, memories = jax.lax.scan(step, state, us.astype(state.memory.dtype))
         return final, self._memory.coefficients(memories).astype(us.dtype)
+
+    @property
+    def commutes(self) -> bool:
+        """Whether units are read alike, so that the drive commutes with the projection: `drive(x) @ W = drive(x @ W)`."""
+        return np.ndim(self.readout) < 2 or np.shape(self.readout)[1] == 1
+
+    def projected(self, state: HiPPOState, kernel: Array) -> HiPPOState:
+        """The state after inputs `x @ kernel`, of the state after inputs x; kernel (F, G·H)."""
+        return state._replace(memory=jnp.einsum("...fn,fg->...gn", state.memory, kernel))
 
     def _read(self, memory: Array) -> Array:
         """`Σ_n readout_n c[n]`: (..., G·H, N) -> (..., G·H)."""

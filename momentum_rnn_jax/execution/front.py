@@ -6,7 +6,8 @@ The drive does not depend on h. A linear drive commutes with the projection: wit
 
 where the row of W for the input of one is the bias. So the drive acts on the F + 1 inputs instead of the G·H gates, as a causal
 filter ahead of the sequence, and what is left is a plain cell on filtered inputs. An initial velocity v_0 adds `p_t v_0`, where p
-is the drive's response to a velocity of one and no input. Any other drive stays after the projection.
+is the drive's response to a velocity of one and no input. A `HiPPO` that reads all units alike commutes too, from an empty memory.
+Any other drive stays after the projection.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from momentum_rnn_jax import _compat
 from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import Cell, CellState
 from momentum_rnn_jax.cores import Core
-from momentum_rnn_jax.drives import Drive, Identity, IdentityState
+from momentum_rnn_jax.drives import Drive, HiPPO, Identity, IdentityState
 from momentum_rnn_jax.execution.resolve import DRIVE_STEPS, Plan
 from momentum_rnn_jax.execution.scan import Problem, scan
 
@@ -74,6 +75,18 @@ def arrange(plan: Plan, problem: Problem) -> Front:
     if not plan.filter_inputs:
         weights = Weights(drive, core, kernel, prepared["core"], None)
         return Front(weights, Inputs(xs, None, noise, masks), first, start if goes_back else None, lambda state: state, None)
+
+    if isinstance(drive, HiPPO):
+        empty = drive.start(xs[0])
+        final, filtered, states = scan(drive.update, empty, xs, empty, masks, return_states=plan.return_states)
+        return Front(
+            Weights(Identity(), core, kernel, prepared["core"], None),
+            Inputs(filtered, None, noise, masks),
+            CellState(IdentityState(), first.core),
+            CellState(IdentityState(), start.core) if goes_back else None,
+            lambda _: drive.projected(final, kernel),
+            None if states is None else drive.projected(states, kernel),
+        )
 
     velocity = first.drive.velocity if plan.initial_velocity else None
     final, filtered, states = _filter(plan, drive, first.drive, start.drive, xs, masks)

@@ -12,7 +12,7 @@ from momentum_rnn_jax._dtypes import at_least_float32
 from momentum_rnn_jax._pytree import is_pytree
 from momentum_rnn_jax.cell import Cell, Params, RecurrentCell
 from momentum_rnn_jax.cores import KernelCore, LinearCore
-from momentum_rnn_jax.drives import Drive, Identity, LinearDrive, Momentum, Nesterov
+from momentum_rnn_jax.drives import Drive, HiPPO, Identity, LinearDrive, Momentum, Nesterov
 from momentum_rnn_jax.execution import cudnn_support, native_support
 
 Strategy = Literal["stepwise", "chunked", "associative", "cudnn", "native"]
@@ -201,9 +201,11 @@ def _may_filter(drive: Drive, gates: int, sequence: Sequence, on_cudnn: bool) ->
     A reset must discard an initial velocity even where it is not finite, which `p v_0` with p = 0 does not; and cuDNN's LSTM
     cannot add `p v_0`. The velocity of a drive that is not one of the library's may start anywhere.
     """
-    if not isinstance(drive, LinearDrive) or type(drive).update is not LinearDrive.update:
-        return False
     if at_least_float32(sequence.dtype) != sequence.dtype:
+        return False
+    if type(drive) is HiPPO:  # a memory given is as large as the gates', and what it adds no multiple of one response
+        return drive.commutes and sequence.fresh
+    if not isinstance(drive, LinearDrive) or type(drive).update is not LinearDrive.update:
         return False
     if not _from_zero(drive, sequence) and (sequence.resets or on_cudnn):
         return False
@@ -214,7 +216,7 @@ def _may_filter(drive: Drive, gates: int, sequence: Sequence, on_cudnn: bool) ->
 
 
 def _from_zero(drive: Drive, sequence: Sequence) -> bool:
-    return sequence.fresh and type(drive) in (Momentum, Nesterov)
+    return sequence.fresh and type(drive) in (Momentum, Nesterov, HiPPO)
 
 
 def _drive_in_words(cell: RecurrentCell, sequence: Sequence, plan: Plan) -> str:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax.cell import Params
+from momentum_rnn_jax.cell import Params, RecurrentCell
 from momentum_rnn_jax.interop._layout import check_mapping, read, to_jax
 
 _PARTS = ("input", "core")
@@ -75,6 +75,8 @@ def load_linen(module: Any, params: Params) -> dict[str, Any]:
     from flax import linen
 
     in_features, dtype = _input(params)
+    if isinstance(cell := getattr(module, "cell", None), RecurrentCell):
+        in_features = cell.features_of(params)
 
     def init() -> dict[str, Any]:
         key = jax.random.key(0)

@@ -29,8 +29,8 @@ def init_params(
 ) -> Params:
     """`cell.init`, with initialisers instead of the core's own where they are given.
 
-    Kernels are drawn gate by gate, (F, H) and (H, H), as Flax's cells do; `bias_init` draws the input's bias and the core's, and
-    so replaces a forget-gate bias too.
+    Kernels are drawn gate by gate, (F, H) and (H, H), as Flax's cells do, or whole where their columns are not gates. `bias_init`
+    draws the input's bias and the core's, and so replaces a forget-gate bias too.
 
     Raises:
       TypeError, ValueError: an initialiser is not a function of a key, a shape and a dtype, returns something else than an array
@@ -60,6 +60,8 @@ def init_params(
 def _by_gate(cell: RecurrentCell, name: str, init: Initializer, key: Array, kernel: Array) -> Array:
     rows, columns = kernel.shape
     H = cell.core.hidden_features
+    if columns % H:  # not gates of H columns: one map
+        return _drawn(name, init, key, (rows, columns), kernel.dtype)
     gates = [_drawn(name, init, k, (rows, H), kernel.dtype) for k in jax.random.split(key, columns // H)]
     return jnp.concatenate(gates, axis=1)
 

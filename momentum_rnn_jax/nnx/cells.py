@@ -131,8 +131,9 @@ class RecurrentCell(CellModule):
       dtype: of computation; `param_dtype` unless given.
       param_dtype: of the parameters.
       learnable: which hyper-parameters are learnt. None; "scalar" for μ and the step size, one of each; "per_unit" for one of
-        each for every unit of every gate; or by name, `("mu", "beta")` or `{"mu": "per_unit", "core.tau": "scalar"}`. They start
-        exactly where the cell has them, and stay in their ranges (`learnable.move` has the equations).
+        each for every unit of every gate; or by name, `("mu", "beta")` or `{"mu": "per_unit", "readout": "each"}`, where "each"
+        is one for each number that the hyper-parameter has. They start exactly where the cell has them, and stay in their ranges
+        (`learnable.move` has the equations).
       kernel_init, recurrent_kernel_init, bias_init: Flax initialisers instead of the core's own scheme. Kernels are drawn
         gate by gate; `bias_init` draws the input's bias and the core's, and so replaces a forget-gate bias. A cell without such a
         parameter refuses them.

@@ -13,7 +13,7 @@ import optax
 from flax import nnx
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import analysis, interop, orthogonal
+from momentum_rnn_jax import analysis, hippo, interop, orthogonal
 from momentum_rnn_jax import linen as mlinen
 from momentum_rnn_jax import nnx as mnnx
 from tests.flax_cells import NAMES as FLAX_NAMES
@@ -37,7 +37,7 @@ from tests.malformed.arguments import (
     T,
     state,
 )
-from tests.malformed.junk import FLOATS, NONE, array, flag, size, tree_of, wrong
+from tests.malformed.junk import FLOATS, NONE, array, flag, misspelt, size, tree_of, wrong
 
 Valid = Callable[[], dict[str, Any]]
 
@@ -140,6 +140,14 @@ STRUCTS = {  # `resolve` takes shapes for arrays
 INIT = {"dtype": REFUSED["param_dtype"]}  # None is no dtype
 DRIVE = {"u": array((B, 4 * H), "pair", "empty", but=("wider",)), "us": array((T, B, 4 * H), but=("wider",))}
 DRIVE |= {"state": tree_of(state(B).drive)}
+STEP = wrong(NONE, "one", "half", zero=0.0, zeros=np.zeros(1))
+NO_STEP = wrong(NONE)  # where t is counted
+MEMORY = mr.HiPPO(3)
+MEMORIES = mr.HiPPOState(np.zeros((B, 4 * H, 3), np.float32), np.zeros(B, np.int32))
+HALVES = ("with_halves", "with_stacked")  # any dtype, any leading axes
+TIMED_CORE = REFUSED["core"] | {"no_time": mr.HiPPORNN(H, measure="lmu"), "clamped": mr.HiPPORNN(H, max_length=3)}
+TIMED_DRIVE = REFUSED["drive"] | {"no_time": mr.Adam()}
+HIPPO = {"W_uxh.weight": np.ones((1, F + H), np.float32), "W_hxm.weight": np.ones((H, F + 4), np.float32)}
 LIKE = {"u": array((B, 4 * H), "pair", "empty", "struct", but=("wider",))}
 NO_KERNEL = {"hidden_features": size(but=("vast",))}
 WRAPPED = {"core": wrong(name="lstm", uncalled=mr.LSTM, linear=mr.MinGRU(H))}
@@ -175,6 +183,13 @@ ROWS: dict[str, Row] = {
     "RMSProp": Row(mr.RMSProp),
     "Chain": Row(mr.Chain, given(drives=[CELL.drive]), {"positional": NOTHING, "drives": wrong(nothing=(), cores=[mr.LSTM(H)])}),
     "Chain, drive by drive": Row(lambda drives: mr.Chain(CELL.drive, drives), given(drives=CELL.drive)),
+    "HiPPO": Row(mr.HiPPO, given(order=2), {"dt": NO_STEP}),
+    "HiPPO, lmu": Row(mr.HiPPO, given(order=2, measure="lmu"), {"dt": STEP, "init_t": wrong(), "max_length": wrong(NONE)}),
+    "HiPPO.coefficients": Row(MEMORY.coefficients, given(state=MEMORIES), {"state": tree_of(MEMORIES, but=HALVES)}),
+    "HiPPO.unroll_coefficients": Row(
+        MEMORY.unroll_coefficients, given(state=MEMORIES, us=GATES), DRIVE | {"state": tree_of(MEMORIES)}
+    ),
+    "Momentum.resampled": Row(CELL.drive.resampled, given(dt=0.5), {"dt": wrong(*FLOATS, "one")}),
     "OptaxDrive": Row(mr.OptaxDrive, given(tx=optax.trace(0.5))),
     "Drive.init": Row(CELL.drive.init, given(u=GATES[0]), DRIVE),
     "Drive.step": Row(CELL.drive.step, given(state=state(B).drive, u=GATES[0]), DRIVE),
@@ -188,6 +203,14 @@ ROWS: dict[str, Row] = {
     "Leaky": Row(mr.Leaky, given(hidden_features=H), {"noise": wrong(NONE, *FLOATS, "one", negatives=np.full(H, -1.0))}),
     "MinGRU": Row(mr.MinGRU, given(hidden_features=H), NO_KERNEL),
     "MinLSTM": Row(mr.MinLSTM, given(hidden_features=H), NO_KERNEL),
+    "HiPPORNN": Row(mr.HiPPORNN, given(hidden_features=H), {"dt": NO_STEP}),
+    "HiPPORNN, lmu": Row(
+        mr.HiPPORNN, given(hidden_features=H, measure="lmu"), {"dt": STEP, "init_t": wrong(), "max_length": wrong(NONE)}
+    ),
+    "hippo.transition": Row(hippo.transition, given(order=3)),
+    "hippo.discretize": Row(hippo.discretize, given(order=3, dt=0.5), {"dt": STEP | {NONE: None}}),
+    "hippo.basis": Row(hippo.basis, given(points=np.zeros(3), order=3)),
+    "hippo.reconstruct": Row(hippo.reconstruct, given(c=np.ones((B, 3)), points=np.zeros(3))),
     "LayerNormLSTM": Row(mr.LayerNormLSTM, given(hidden_features=H)),
     "LayerNorm": Row(mr.LayerNorm, given(core=CORE), WRAPPED),
     "RecurrentDropout": Row(mr.RecurrentDropout, given(core=CORE, rate=0.5), WRAPPED | {"rate": RATE}),
@@ -215,6 +238,8 @@ ROWS: dict[str, Row] = {
     ),
     "Cell.replace": Row(CELL.replace, given(mu=0.5, hidden_features=H)),
     "ReleasedNesterovLSTM": Row(mr.ReleasedNesterovLSTM, given(core=CORE), {"core": wrong(gru=mr.GRU(H))}),
+    "TimedCell": Row(mr.TimedCell, given(core=CORE), {"core": TIMED_CORE, "drive": TIMED_DRIVE}),
+    "TimedCell.init": Row(mr.TimedCell(CORE).init, given(key=KEY, in_features=F), INIT | {"in_features": size() | {"one": 1}}),
     "Stack": Row(mr.Stack, given(cells=[CELL])),
     "Stack.init": Row(STACK.init, given(key=KEY, in_features=F), INIT),
     "Stack.initial_state": Row(STACK.initial_state, given(params=(PARAMS,)), STACK_REFUSED),
@@ -262,6 +287,16 @@ ROWS: dict[str, Row] = {
         interop.from_released,
         given(name="momentum_lstm", arrays=RELEASED, mu=0.5, epsilon=0.5),
         {"arrays": tree_of(RELEASED, nothing={}, torch=TORCH)},
+    ),
+    "from_hippo": Row(
+        interop.from_hippo,
+        given(arrays=HIPPO),
+        {
+            "arrays": tree_of(HIPPO, but=("with_longer",), nothing={}, torch=TORCH),
+            "dt": NO_STEP,
+            "discretization": misspelt("zho", NONE),
+            "theta": wrong(NONE),
+        },
     ),
     "load_nnx": Row(
         interop.load_nnx,
