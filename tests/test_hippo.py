@@ -74,7 +74,7 @@ class TestStep:
             assert_close(new[b], c[b] @ A.T + f[b][:, None] * B, 1e-12)
 
     def test_options_are_refused(self):
-        with pytest.raises(ValueError, match="dt must be None for 'legs', whose steps are 1/t, got 0.1"):
+        with pytest.raises(ValueError, match=r"dt must be None for 'legs', whose steps are 1/t, got 0\.1"):
             mr.HiPPO(3, dt=0.1)
         with pytest.raises(ValueError, match="max_length must be left out for 'lmu', which has no t, got 4"):
             mr.HiPPORNN(3, measure="lmu", max_length=4)
@@ -285,7 +285,7 @@ class TestTime:
 
     def test_options_are_refused(self):
         with pytest.raises(
-            TypeError, match="drive must have steps of any length, as Momentum has, got momentum_rnn_jax.drives.*Adam"
+            TypeError, match=r"drive must have steps of any length, as Momentum has, got momentum_rnn_jax\.drives\..*Adam"
         ):
             mr.TimedCell(mr.GRU(3), mr.Adam())
         with pytest.raises(ValueError, match="core must be a HiPPORNN of 'legs' without max_length, got 'lmu', None"):

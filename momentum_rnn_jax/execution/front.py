@@ -6,8 +6,8 @@ The drive does not depend on h. A linear drive commutes with the projection: wit
 
 where the row of W for the input of one is the bias. So the drive acts on the F + 1 inputs instead of the G·H gates, as a causal
 filter ahead of the sequence, and what is left is a plain cell on filtered inputs. An initial velocity v_0 adds `p_t v_0`, where p
-is the drive's response to a velocity of one and no input. A `HiPPO` that reads all units alike commutes too, from an empty memory.
-Any other drive stays after the projection.
+is the drive's response to a velocity of one and no input. A `HiPPO` that reads all units alike commutes too, while it starts from
+an empty memory. Any other drive stays after the projection.
 """
 
 from collections.abc import Callable
