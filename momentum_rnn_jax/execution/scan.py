@@ -49,7 +49,7 @@ def scan(
     unroll: int = 1,
     return_states: bool = False,
 ) -> tuple[Any, Array, Any]:
-    """A scan of `step(state, *inputs) -> (new state, y)` that restarts where `resets` say and leaves out steps that are not `valid`.
+    """A scan of `step(state, *inputs) -> (new state, y)`, from `start` where `resets` say, without steps that are not `valid`.
 
     Returns the final state, the outputs, zero at steps that are left out, and, if asked for, the states of every step.
     """
