@@ -136,7 +136,7 @@ def _our_module(problem: Problem) -> mnnx.RecurrentCell:
 
 
 def _our_gradients(gradients: Any, problem: Problem) -> dict[str, dict[str, Any]]:
-    # What is no nnx.Param, the base of an orthogonal core, has gradient zero.
+    # What is not an nnx.Param, the base of an orthogonal core, has gradient zero.
     return {
         part: {name: gradients[part].get(name, jnp.zeros_like(array)) for name, array in arrays.items()}
         for part, arrays in problem.params.items()

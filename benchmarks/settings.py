@@ -14,7 +14,7 @@ from momentum_rnn_jax import native
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 
 PRECISIONS = ("float32", "tf32")
-INSTRUCTION_SETS = ("x86-64-v4", "x86-64-v3", "baseline")  # of the native kernels; each includes those behind it
+INSTRUCTION_SETS = ("x86-64-v4", "x86-64-v3", "baseline")  # of the native kernels; each includes those after it
 NO_TORCH = "torch is not installed (pip install '.[bench]')"
 
 

@@ -57,7 +57,7 @@ class Table(NamedTuple):
 
     @property
     def is_compile_time(self) -> bool:
-        """Whether this is no running time."""
+        """Whether this is not a running time."""
         return self.quantity.startswith("compiling")
 
     @property

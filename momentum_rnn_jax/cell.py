@@ -191,13 +191,13 @@ class RecurrentCell(abc.ABC):
         values |= {part: dataclasses.replace(parts[part], **new) for part, new in nested.items()}
         return dataclasses.replace(self, **values)  # type: ignore[type-var]
 
-    def check_params(self, params: Params) -> None:
+    def check_params(self, params: Params, name: str = "params", in_features: int | None = None) -> None:
         """Refuse parameters whose names or shapes are not this cell's, or whose dtypes differ."""
-        shapes = self.param_shapes(None)
-        _checks.names("params", params, shapes)
+        shapes = self.param_shapes(in_features)
+        _checks.names(name, params, shapes)
         for part in ("core", "input", *(set(shapes) - {"core", "input"})):  # the core tells the number of hidden features
-            _checks.arrays(f"params[{part!r}]", params[part], shapes[part])
-        _checks.one_dtype("params", params)
+            _checks.arrays(f"{name}[{part!r}]", params[part], shapes[part])
+        _checks.one_dtype(name, params)
 
     def check_inputs(self, params: Params, x: Array, name: str, min_ndim: int) -> Array:
         """Refuse inputs or parameters that do not fit; return the inputs in the parameters' dtype."""

@@ -145,12 +145,9 @@ class Stack:
     def check_params(self, params: Sequence[Params]) -> None:
         """Refuse parameters whose names, shapes or sizes are not this stack's, or whose dtypes differ."""
         self._check_length("params", params)
-        shapes = self.param_shapes(None)
-        for number, (values, expected) in enumerate(zip(params, shapes, strict=True)):
-            name = f"params[{number}]"
-            _checks.names(name, values, expected)
-            for part in expected:
-                _checks.arrays(f"{name}[{part!r}]", values[part], expected[part])
+        sizes = self._in_features(None)
+        for number, (cell, values, size) in enumerate(zip(self.cells, params, sizes, strict=True)):
+            cell.check_params(values, f"params[{number}]", size)
         _checks.one_dtype("params", params)
 
     def _in_features(self, first: Any) -> list[Any]:

@@ -1,5 +1,6 @@
 """A cell over a whole sequence."""
 
+import functools
 from typing import Any, Literal, overload
 
 import jax
@@ -9,9 +10,9 @@ from jax import Array
 from momentum_rnn_jax import _checks
 from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
-from momentum_rnn_jax.execution import associative, chunked, cudnn, native, scan
+from momentum_rnn_jax.execution import associative, chunked, cudnn, native
 from momentum_rnn_jax.execution.resolve import METHODS, Execution, Method, Sequence, check_options, decide
-from momentum_rnn_jax.execution.scan import Problem, Result
+from momentum_rnn_jax.execution.scan import Problem, Result, scan
 from momentum_rnn_jax.stack import Stack, unroll_layers
 
 __all__ = ["METHODS", "Method", "Remat", "explain", "resolve", "unroll"]
@@ -303,7 +304,8 @@ def _run(
         start, state = _spread_like(like, start), _spread_like(like, state)
     problem = Problem(cell, prepared, xs, state, start, noise, Masks(resets, valid))
     if execution.strategy == "stepwise":
-        return scan.run(problem, execution.plan.return_states)
+        step, states = functools.partial(cell.advance, prepared), execution.plan.return_states
+        return Result(*scan(step, problem.first, (xs, noise), start, problem.masks, return_states=states))
     return _STRATEGIES[execution.strategy](execution.plan, problem)
 
 

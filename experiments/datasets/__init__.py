@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from experiments.datasets import digits, drifts, mnist, speech, text
+from experiments.datasets import digits, drifts, mnist, moving, speech, text, trajectories
 from experiments.datasets.common import DataError, Dataset, Info, Split
 from momentum_rnn_jax import _checks
 
@@ -19,6 +19,8 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits.load,
     "mnist": mnist.load,
     "drifts": drifts.load,
+    "trajectories": trajectories.load,
+    "moving": moving.load,
     "timit": speech.load_timit,
     "fsdd": speech.load_fsdd,
     "ptb": text.load_ptb,

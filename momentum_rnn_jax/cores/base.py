@@ -163,7 +163,7 @@ class KernelCore(Core):
 
     def advance(self, params: Params, state: Any, pre: tuple[Array, ...], noise: Any) -> Any:
         """`update`, with the noise where there is some."""
-        params = _WithoutProduct(params)
+        params = WithoutProduct(params)
         return self.update(params, state, *pre) if noise is None else self.update(params, state, *pre, noise=noise)  # type: ignore[call-arg]
 
     @abc.abstractmethod
@@ -174,7 +174,7 @@ class KernelCore(Core):
         """
 
 
-class _WithoutProduct(dict[str, Array]):
+class WithoutProduct(dict[str, Array]):
     """The parameters that `update` may use; says why the others are not there."""
 
     def __missing__(self, name: str) -> Array:

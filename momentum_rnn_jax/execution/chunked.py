@@ -45,63 +45,54 @@ import jax.numpy as jnp
 
 from momentum_rnn_jax import _compat, _masked
 from momentum_rnn_jax._autodiff import linear_call
-from momentum_rnn_jax.cell import CellState
 from momentum_rnn_jax.cores import KernelCore
 from momentum_rnn_jax.execution import front
 from momentum_rnn_jax.execution.derivatives import combine, differentiable, floats, tangent, transpose
-from momentum_rnn_jax.execution.front import Inputs, Weights
+from momentum_rnn_jax.execution.front import Inputs
 from momentum_rnn_jax.execution.resolve import Plan
 from momentum_rnn_jax.execution.scan import Problem, Result
-from momentum_rnn_jax.execution.steps import forward
+from momentum_rnn_jax.execution.steps import forward, split
 
 
 def run(plan: Plan, problem: Problem) -> Result:
     """The sequence of a `Cell` with a `KernelCore`."""
-    arranged = front.arrange(plan, problem)
-    final, emitted = run_core(plan, arranged.weights, arranged.inputs, arranged.first, arranged.start)
-    final = final._replace(drive=arranged.restore(final.drive))
-    core = arranged.weights.core
-    assert isinstance(core, KernelCore)
-    outputs = getattr(emitted.core, core.output) if plan.return_states else emitted
+    weights, inputs, state, start, restore, drive_states = front.arrange(plan, problem)
+    assert isinstance(weights.core, KernelCore)
+    emitted: list[Any] = []
+    for part_plan, part in _whole_chunks_and_rest(plan, inputs):
+        given = state
+        encoded, _ = _forward(part_plan, (weights, part, given, start))
+        state, steps = _compat.from_floats(encoded, (given, given if plan.return_states else part.x))
+        emitted.append(steps)
+    every = jax.tree.map(lambda *parts: jnp.concatenate(parts), *emitted) if len(emitted) > 1 else emitted[0]
+    final = state._replace(drive=restore(state.drive))
+    outputs = getattr(every.core, weights.core.output) if plan.return_states else every
     outputs = _masked.zero_padding(outputs, problem.masks)
     if not plan.return_states:
         return Result(final, outputs, None)
-    return Result(final, outputs, emitted if arranged.drive_states is None else emitted._replace(drive=arranged.drive_states))
+    return Result(final, outputs, every if drive_states is None else every._replace(drive=drive_states))
 
 
-def run_core(plan: Plan, weights: Weights, inputs: Inputs, first: CellState, start: CellState | None) -> tuple[CellState, Any]:
-    """The chunks, and then the rest of the sequence as a shorter chunk: the final state, and what every step emits."""
+def _whole_chunks_and_rest(plan: Plan, inputs: Inputs) -> list[tuple[Plan, Inputs]]:
+    """The chunks, and the rest of the sequence as a shorter chunk."""
     time, chunk = inputs.x.shape[0], plan.chunk
-
-    def piece(plan: Plan, inputs: Inputs, state: CellState) -> tuple[CellState, Any]:
-        final, emitted = _run(plan, (weights, inputs, state, start))
-        like = state if plan.return_states else inputs.x
-        return _compat.from_floats((final, emitted), (state, like))
-
     if chunk is None or time % chunk == 0:
-        return piece(plan, inputs, first)
-    whole = time // chunk * chunk
-    head, tail = (jax.tree.map(lambda leaf, part=part: leaf[part], inputs) for part in (slice(whole), slice(whole, None)))
-    state, emitted = piece(plan, head, first)
-    state, more = piece(dataclasses.replace(plan, chunk=time - whole), tail, state)
-    return state, jax.tree.map(lambda a, b: jnp.concatenate([a, b]), emitted, more)
+        return [(plan, inputs)]
+    head, rest = split(inputs, time // chunk * chunk)
+    return [(plan, head), (dataclasses.replace(plan, chunk=time % chunk), rest)]
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def _run(plan: Plan, args: Any) -> tuple[CellState, Any]:
-    final, emitted, _ = forward(plan, "nothing", args)
-    return _compat.as_floats((final, emitted))
+_forward = jax.custom_jvp(functools.partial(forward, store="nothing"), nondiff_argnums=(0,))
 
 
-@_run.defjvp
-def _run_jvp(plan: Plan, primals: Any, tangents: Any) -> Any:
+@_forward.defjvp
+def _forward_jvp(plan: Plan, primals: Any, tangents: Any) -> Any:
     (args,) = primals
-    final, emitted, residuals = forward(plan, plan.residuals, args)
+    outputs, residuals = forward(plan, args, plan.residuals)
     tangents_out = linear_call(
         lambda given, tangents: tangent(plan, given[0], given[1], tangents),
         lambda given, cotangents: transpose(plan, given[0], given[1], *cotangents),
         (args, residuals),
         floats(differentiable(args), differentiable(tangents[0])),
     )
-    outputs = _compat.as_floats((final, emitted))
-    return outputs, combine(jax.tree.map(jnp.zeros_like, outputs), tangents_out)
+    return (outputs, None), (combine(jax.tree.map(jnp.zeros_like, outputs), tangents_out), None)

@@ -16,11 +16,10 @@ from jax import Array
 from momentum_rnn_jax import _compat
 from momentum_rnn_jax._autodiff import linear_call
 from momentum_rnn_jax._masked import Masks
-from momentum_rnn_jax.cell import CellState
+from momentum_rnn_jax.cell import Cell, CellState
 from momentum_rnn_jax.cores import LSTM, LSTMState
 from momentum_rnn_jax.drives import Identity, IdentityState
 from momentum_rnn_jax.execution import chunked, front
-from momentum_rnn_jax.execution.front import Inputs, Weights
 from momentum_rnn_jax.execution.resolve import Plan
 from momentum_rnn_jax.execution.scan import Problem, Result
 
@@ -74,10 +73,11 @@ class _Chunked:
     hidden_features: int
 
     def __call__(self, args: Arguments) -> Outputs:
-        params = {"kernel": args.kernel, "bias": args.bias}
-        weights = Weights(Identity(), LSTM(self.hidden_features), args.input, params, None)
+        prepared = {"input": {"kernel": args.input}, "core": {"kernel": args.kernel, "bias": args.bias}}
         first = CellState(IdentityState(), LSTMState(args.c, args.h))
-        final, hs = chunked.run_core(self.plan, weights, Inputs(args.x, None, None, Masks()), first, None)
+        plan = dataclasses.replace(self.plan, filter_inputs=False, initial_velocity=False)
+        cell = Cell(LSTM(self.hidden_features))
+        final, hs, _ = chunked.run(plan, Problem(cell, prepared, args.x, first, first, None, Masks()))
         return Outputs(hs, final.core.h, final.core.c)
 
 

@@ -115,7 +115,7 @@ def _filter(plan: Plan, drive: Any, state: Any, start: Any, xs: Array, masks: Ma
     return scan(
         drive.update,
         state._replace(velocity=one),
-        _one_more(xs, 0),
+        (_one_more(xs, 0),),
         start._replace(velocity=jnp.zeros_like(one)),
         masks,
         return_states=plan.return_states,
@@ -143,4 +143,4 @@ def apply_drive(plan: Plan, drive: Drive, state: Any, us: Array, start: Any, mas
     few = plan.chunk is not None and plan.chunk <= DRIVE_STEPS
     start = state if start is None else start
     unroll = plan.chunk if few and plan.chunk else 1
-    return scan(drive.advance, state, us, start, masks, unroll=unroll, return_states=plan.return_states)
+    return scan(drive.advance, state, (us,), start, masks, unroll=unroll, return_states=plan.return_states)

@@ -20,7 +20,7 @@ from momentum_rnn_jax.execution.native_call import call
 from momentum_rnn_jax.execution.native_operands import Operands, Spec
 from momentum_rnn_jax.execution.resolve import Plan
 from momentum_rnn_jax.execution.scan import Problem, Result
-from momentum_rnn_jax.execution.steps import chunks, joined
+from momentum_rnn_jax.execution.steps import chunks, joined, split
 
 
 def run(plan: Plan, problem: Problem) -> Result:
@@ -46,7 +46,7 @@ def _over_chunks(plan: Plan, arranged: Front) -> tuple[CellState, Array, Any]:
     if plan.residuals == "checkpoints":
         chunk = jax.checkpoint(chunk)
     whole = time // plan.chunk * plan.chunk
-    head, tail = (jax.tree.map(lambda leaf, part=part: leaf[part], inputs) for part in (slice(whole), slice(whole, None)))
+    head, tail = split(inputs, whole)
     state, steps = jax.lax.scan(chunk, arranged.first, chunks(plan, head))
     steps = jax.tree.map(joined, steps)
     if whole < time:

@@ -1,5 +1,6 @@
 """What the native calls compute, by a scan in JAX: for forward mode, second derivatives and other platforms."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,13 +21,10 @@ def _recur(core: Any, d: Array, operands: Operands) -> list[Array]:
     def state(h: Any, c: Any) -> Any:
         return type(core.initial_state(params, (), d.dtype))(**({"h": h} if c is None else {"c": c, "h": h}))
 
-    def step(before: Any, d: Array) -> tuple[Any, Array]:
-        new, _ = core.step(params, before, d)
-        return new, new.h
-
     first = state(operands.first_h, operands.first_c)
     start = first if operands.start_h is None else state(operands.start_h, operands.start_c)
-    final, _, states = scan(step, first, d, start, Masks(operands.resets, operands.valid), return_states=True)
+    masks = Masks(operands.resets, operands.valid)
+    final, _, states = scan(functools.partial(core.step, params), first, (d,), start, masks, return_states=True)
     return [states.h] if operands.first_c is None else [states.h, final.c]
 
 

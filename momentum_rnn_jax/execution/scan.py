@@ -39,27 +39,17 @@ class Result(NamedTuple):
     states: CellState | None
 
 
-def run(problem: Problem, return_states: bool) -> Result:
-    """A scan of `cell.advance`."""
-    cell, prepared, masks = problem.cell, problem.prepared, problem.masks
-
-    def step(state: CellState, inputs: tuple[Array, Any]) -> tuple[CellState, Array]:
-        return cell.advance(prepared, state, *inputs)
-
-    return Result(*scan(step, problem.first, (problem.xs, problem.noise), problem.start, masks, return_states=return_states))
-
-
 def scan(
-    step: Callable[[Any, Any], tuple[Any, Array]],
+    step: Callable[..., tuple[Any, Array]],
     state: Any,
-    inputs: Any,
+    inputs: tuple[Any, ...],
     start: Any,
     masks: Masks,
     *,
     unroll: int = 1,
     return_states: bool = False,
 ) -> tuple[Any, Array, Any]:
-    """`jax.lax.scan(step, state, inputs)`, from `start` where `resets` say, with steps that are not `valid` left out.
+    """A scan of `step(state, *inputs) -> (new state, y)`, from `start` where `resets` say, without steps that are not `valid`.
 
     Returns the final state, the outputs, zero at steps that are left out, and, if asked for, the states of every step.
     """
@@ -67,7 +57,7 @@ def scan(
     def body(state: Any, step_inputs: tuple[Any, Masks]) -> tuple[Any, tuple[Array, Any]]:
         inputs, masks = step_inputs
         state = enter(state, start, masks)
-        new, y = step(state, inputs)
+        new, y = step(state, *inputs)
         new = leave(new, state, masks)
         return new, (zero_padding(y, masks), new if return_states else None)
 

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from momentum_rnn_jax import _masked
+from momentum_rnn_jax import _compat, _masked
 from momentum_rnn_jax.cell import CellState
-from momentum_rnn_jax.cores import KernelCore, affine, rest
+from momentum_rnn_jax.cores import KernelCore, WithoutProduct, affine, rest
 from momentum_rnn_jax.drives import Identity
 from momentum_rnn_jax.execution import front
 from momentum_rnn_jax.execution.front import Inputs, Weights
@@ -27,8 +27,8 @@ class Residuals(NamedTuple):
     pre: Any
 
 
-def forward(plan: Plan, store: str, args: Any) -> tuple[CellState, Any, Residuals]:
-    """The final state, what every step emits (outputs or states), and what the backward pass needs."""
+def forward(plan: Plan, args: Any, store: str) -> tuple[tuple[CellState, Any], Residuals | None]:
+    """The final state and what every step emits (outputs or states), all as floats; and what the backward pass needs."""
     weights, inputs, state, start = args
 
     def chunk(state: CellState, inputs: Inputs) -> tuple[CellState, tuple[Residuals, Any]]:
@@ -42,14 +42,17 @@ def forward(plan: Plan, store: str, args: Any) -> tuple[CellState, Any, Residual
     final, (kept, drives) = jax.lax.scan(chunk, state, chunks(plan, inputs))
     states = jax.tree.map(joined, kept.states)
     emitted = CellState(jax.tree.map(joined, drives), states) if plan.return_states else getattr(states, weights.core.output)
-    return final, emitted, kept._replace(states=None) if store == "checkpoints" else kept
+    outputs = _compat.as_floats((final, emitted))
+    if store == "nothing":
+        return outputs, None
+    return outputs, kept._replace(states=None) if store == "checkpoints" else kept
 
 
 def core_steps(
     plan: Plan, store: str, weights: Weights, state: Any, inputs: Inputs, d: Array | None, start: CellState | None
 ) -> tuple[Any, Any]:
     """The core over a chunk: its state after it, and of every step the state (or only its output) and the pre-activations."""
-    core, params = weights.core, rest(weights.params)
+    core, params = weights.core, WithoutProduct(rest(weights.params))
     assert isinstance(core, KernelCore)
     every = plan.return_states or store in ("pre_activations", "states")
     source = inputs.x if d is None else d
@@ -64,7 +67,8 @@ def core_steps(
             pre: tuple[Array, ...] = (affine(merged, jnp.concatenate([state.h, now], axis=-1)),)
         else:
             pre = core.pre_activations(affine(weights.params, state.h), now)
-        new = _masked.leave(core.advance(params, state, pre, noise), state, masks)
+        new = core.update(params, state, *pre, **({} if noise is None else {"noise": noise}))
+        new = _masked.leave(new, state, masks)
         emitted = new
         if not every:
             emitted = type(new)(*(y if name == core.output else None for name, y in zip(new._fields, new, strict=True)))
@@ -115,6 +119,11 @@ def chunks(plan: Plan, tree: Any) -> Any:
     if plan.chunk is None:
         return jax.tree.map(lambda leaf: leaf[jnp.newaxis], tree)
     return jax.tree.map(lambda leaf: leaf.reshape(leaf.shape[0] // plan.chunk, plan.chunk, *leaf.shape[1:]), tree)
+
+
+def split(tree: Any, at: Any) -> tuple[Any, Any]:
+    """The steps before `at`, and those from it on."""
+    return jax.tree.map(lambda leaf: leaf[:at], tree), jax.tree.map(lambda leaf: leaf[at:], tree)
 
 
 def joined(leaf: Array) -> Array:
