@@ -15,9 +15,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from experiments import cells as named_cells
 from experiments import checkpoint, configs, tables
 from experiments.configs import Config, ConfigError
-from experiments.configs.base import CELL_OPTIONS, CELLS, arguments_of
 
 
 def make(
@@ -57,9 +57,9 @@ def make(
 def _with_cell(config: Config, cell: str) -> Config:
     if cell == config.cell:
         return config
-    if cell not in CELLS:
-        raise ConfigError(f"--cells {cell}: must be one of {', '.join(CELLS)}")
-    absent: dict[str, Any] = {name: None for name in CELL_OPTIONS if name not in arguments_of(cell)}
+    if cell not in named_cells.CELLS:
+        raise ConfigError(f"--cells {cell}: must be one of {', '.join(named_cells.CELLS)}")
+    absent: dict[str, Any] = {name: None for name in named_cells.OPTIONS if name not in named_cells.options_of(cell)}
     if "skew_init" in absent:
         absent |= {"rebase_every": None, "skew_learning_rate": None}
     try:

@@ -21,7 +21,7 @@ from jax import Array
 
 from experiments import datasets
 from experiments.command import RunError
-from experiments.configs.base import Config, Language, Memory, Mnist, PermutedMnist, Text
+from experiments.configs.base import BitReversedMnist, Config, Language, Memory, Mnist, PermutedMnist, Text, Trajectories
 from experiments.datasets import Dataset, Split, mnist, synthetic
 from experiments.datasets.text import batch_stream
 
@@ -181,6 +181,8 @@ def load(config: Config, data_dir: Path | None, source: Path | None) -> tuple[St
     options: dict[str, Any] = {}
     if isinstance(config, Mnist):
         options = {"validation_size": config.validation_size}
+    if isinstance(config, Trajectories):
+        options = {"train_every": config.train_every, "test_every": config.test_every}
     if isinstance(config, Text):
         options = {"unit": config.unit, "min_count": config.min_count}
     try:
@@ -211,9 +213,11 @@ def stored(config: Config, data: Dataset) -> tuple[Stored, Data]:
 
 def orders(configs: list[Config], data: Data) -> np.ndarray | None:
     """The order in which each run reads the pixels, (runs, time); None where all read them as they are."""
-    if not isinstance(configs[0], PermutedMnist):
+    if not isinstance(configs[0], PermutedMnist | BitReversedMnist):
         return None
     steps = data.validation.inputs.shape[1]
+    if isinstance(configs[0], BitReversedMnist):
+        return np.stack([mnist.bit_reversal(steps)] * len(configs)).astype(np.int32)
     seeds = [run.seed if run.permutation_seed is None else run.permutation_seed for run in configs]  # type: ignore[attr-defined]
     return np.stack([mnist.permutation(seed, steps) for seed in seeds]).astype(np.int32)
 

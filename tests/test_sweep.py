@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments import checkpoint, configs, grid, runs, sweep, training
-from experiments.configs.base import arguments_of
+from experiments.cells import options_of
 from tests.train_command import (
     NAME,
     TINY,
@@ -354,7 +354,7 @@ def test_what_is_not_given_is_the_configs_own():
     assert [(run.rebase_every, run.skew_learning_rate) for (run,) in orthogonal.values()] == [(1, 2e-4), (1, 2e-4), (None, None)]
     (released,) = grid.make("timit_lstm_158", [], ["released_nesterov_lstm"], None, None, None)["released_nesterov_lstm"]
     assert dataclasses.asdict(released.make_cell())["core"]["forget_bias"] == -4.0
-    assert arguments_of("released_nesterov_lstm") == ["step_size", "restart", "forget_bias", "init_scheme"]
+    assert options_of("released_nesterov_lstm") == ["step_size", "restart", "forget_bias", "init_scheme"]
 
 
 REFUSALS = {

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from experiments.command import CommandError
-from experiments.configs import controls, demo, memory, spoken_digits, table1, table2, table3, table4, table5, text
+from experiments.configs import controls, demo, memory, neighbours, spoken_digits, table1, table2, table3, table4, table5, text
 from experiments.configs.base import Config, Row
 
 __all__ = ["CONFIGS", "Config", "ConfigError", "Row", "get", "override"]
 
 CONFIGS: dict[str, Row] = {}
-for _module in (table1, table2, table3, table4, table5, spoken_digits, controls, memory, text, demo):
+for _module in (table1, table2, table3, table4, table5, spoken_digits, controls, memory, text, demo, neighbours):
     CONFIGS |= _module.ROWS
 
 KINDS = {int: "a whole number", float: "a number", str: "a word"}

@@ -4,16 +4,14 @@ All values are written to a run's `config.json`, and any can be set on the comma
 """
 
 import dataclasses
-import inspect
 import math
 from typing import Any, ClassVar, NamedTuple
 
 import momentum_rnn_jax as mr
+from experiments import cells
 from momentum_rnn_jax import _checks
 
-CELL_OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "forget_bias", "init_scheme", "skew_init")
 VARIED = ("seed", "mu", "step_size")  # in which the runs of one compiled program may differ
-CELLS = (*mr.named.__all__, "released_nesterov_lstm")
 MOST = 2**31 - 1  # what is counted on a device has 32 bits
 
 # Where a number must lie: [low, high), or (low, high) where low is said to be open. Whole numbers are at least 1.
@@ -25,7 +23,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     **dict.fromkeys(("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "weight_dropout"), (0, 1, False)),
 }
 CHOICES = {
-    "cell": CELLS,
+    "cell": tuple(cells.CELLS),
     "optimizer": ("rmsprop", "adam", "sgd"),
     "precision": ("float32", "bfloat16"),
     "readout_init": ("lecun_normal", "released"),
@@ -40,8 +38,7 @@ class Config:
     Options of a cell that are None have its default; a value that it does not take is refused.
 
     Args:
-      cell: a function of `momentum_rnn_jax` that makes one, such as "momentum_lstm", or "released_nesterov_lstm" for a
-        `ReleasedNesterovLSTM`; from mu to skew_init: its arguments.
+      cell: one of `experiments.cells`, such as "momentum_lstm"; from mu to memory_order: its options.
       optimizer: "rmsprop", "adam" or "sgd", of every parameter but the skew-symmetric one of an orthogonal core, which has
         RMSprop with `skew_learning_rate`. `rmsprop_decay` and `optimizer_eps` are those of both.
       final_learning_rate: to which `learning_rate` falls along a cosine until the last step; None for a constant one.
@@ -74,6 +71,7 @@ class Config:
     forget_bias: float | None = None
     init_scheme: str | None = None
     skew_init: str | None = None
+    memory_order: int | None = None
 
     optimizer: str
     learning_rate: float
@@ -105,7 +103,7 @@ class Config:
             elif field.name in RANGES:
                 low, high, is_open = RANGES[field.name]
                 _checks.number(field.name, value, low=low, high=high, low_open=is_open)
-            elif field.name not in CELL_OPTIONS:
+            elif field.name not in cells.OPTIONS:
                 _checks.integer(field.name, value, low=0 if "seed" in field.name else 1)
                 if value > (2**32 - 1 if "seed" in field.name else MOST):
                     raise ValueError(f"{field.name} must be below {'2**32' if 'seed' in field.name else '2**31'}, got {value}.")
@@ -134,27 +132,12 @@ class Config:
 
     def make_cell(self, **hyper_parameters: Any) -> Any:
         """The recurrent cell, with these in the place of its own, if there are any."""
-        options = {name: getattr(self, name) for name in CELL_OPTIONS if getattr(self, name) is not None} | hyper_parameters
-        allowed = arguments_of(self.cell)
-        for name in options:
-            if name not in allowed:
-                raise ValueError(f"{name} is no argument of the cell {self.cell!r}; it takes {', '.join(allowed) or 'none'}.")
-        if self.cell != "released_nesterov_lstm":
-            return getattr(mr.named, self.cell)(self.hidden_features, **options)
-        drive = {name: options.pop(name) for name in ("step_size", "restart") if name in options}
-        return mr.ReleasedNesterovLSTM(mr.LSTM(self.hidden_features, **options), **drive)
+        options = {name: getattr(self, name) for name in cells.OPTIONS if getattr(self, name) is not None}
+        return cells.make(self.cell, self.hidden_features, options | hyper_parameters)
 
     def to_dict(self) -> dict[str, Any]:
         """Every value, the task's name first."""
         return {"task": self.task, **dataclasses.asdict(self)}
-
-
-def arguments_of(cell: str) -> list[str]:
-    """Which of `CELL_OPTIONS` a cell takes."""
-    if cell == "released_nesterov_lstm":
-        return ["step_size", "restart", "forget_bias", "init_scheme"]
-    names = inspect.signature(getattr(mr.named, cell)).parameters
-    return [name for name in CELL_OPTIONS if name in names]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -186,6 +169,12 @@ class PermutedMnist(Mnist):
     permutation_seed: int | None = None
 
 
+class BitReversedMnist(Mnist):
+    """MNIST, its pixels in the order of HiPPO's experiments, by the reversed bits of their numbers."""
+
+    task, title = "bit_reversed_mnist", "MNIST in bit-reversed order"
+
+
 class Timit(Sequences):
     """The next frame of TIMIT's speech."""
 
@@ -208,6 +197,15 @@ class Drifts(Sequences):
     """A slow signal under noise, in `experiments.demo`."""
 
     task, title, score = "drifts", "slow noisy signals", "accuracy"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trajectories(Sequences):
+    """Smooth paths. train_every, test_every: each so many-th sample is kept for training and validation, and for testing."""
+
+    task, title, score = "trajectories", "trajectories", "accuracy"
+    train_every: int = 1
+    test_every: int = 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -296,7 +294,21 @@ class Text(Language):
 
 TASKS: dict[str, type[Config]] = {
     kind.task: kind
-    for kind in (Mnist, PermutedMnist, Timit, SpokenDigits, Digits, Drifts, Adding, Copying, Denoise, PennTreebank, Text)
+    for kind in (
+        Mnist,
+        PermutedMnist,
+        BitReversedMnist,
+        Timit,
+        SpokenDigits,
+        Digits,
+        Drifts,
+        Trajectories,
+        Adding,
+        Copying,
+        Denoise,
+        PennTreebank,
+        Text,
+    )
 }
 
 

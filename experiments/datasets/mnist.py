@@ -72,6 +72,21 @@ def permutation(seed: int, pixels: int = SIDE * SIDE) -> np.ndarray:
     return np.random.RandomState(_checks.integer("permutation_seed", seed, low=0)).permutation(pixels)
 
 
+def bit_reversal(pixels: int = SIDE * SIDE) -> np.ndarray:
+    """The order of HiPPO's experiments: numbers below a power of two by their reversed bits, without those of no pixel.
+
+    It goes over the whole image, coarsely and then ever finer, and is not comparable with a random order.
+
+    Source: HiPPO, arXiv 2008.07669, its released code.
+
+    >>> bit_reversal()[:10].tolist()
+    [0, 512, 256, 768, 128, 640, 384, 64, 576, 320]
+    """
+    bits = max(1, (pixels - 1).bit_length())
+    reversed_bits = [int(format(number, f"0{bits}b")[::-1], 2) for number in range(2**bits)]
+    return np.array([number for number in reversed_bits if number < pixels])
+
+
 def _prepared(data_dir: str | Path, source: str | Path | None) -> store.Prepared:
     if source is None:
         found = store.find(SequentialMnist, data_dir) or _find_stock(data_dir)

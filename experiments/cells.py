@@ -1,0 +1,67 @@
+"""The cells that a config can name: the library's named ones, and compositions that have no name there.
+
+A cell is a function of `hidden_features` and of some of `OPTIONS`, which are fields of every config.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import momentum_rnn_jax as mr
+
+OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "forget_bias", "init_scheme", "skew_init", "memory_order")
+
+
+def _released_nesterov_lstm(
+    hidden_features: int,
+    step_size: float = 1.0,
+    restart: int | None = None,
+    forget_bias: float = 0.0,
+    init_scheme: str = "default",
+) -> mr.RecurrentCell:
+    core = mr.LSTM(hidden_features, forget_bias=forget_bias, init_scheme=init_scheme)
+    return mr.ReleasedNesterovLSTM(core, step_size=step_size, restart=restart)
+
+
+def _hippo(hidden_features: int, memory_order: int | None = None) -> mr.RecurrentCell:
+    return mr.Cell(mr.HiPPORNN(hidden_features, memory_order=memory_order))
+
+
+def _momentum_hippo(
+    hidden_features: int, mu: float = 0.6, step_size: float = 0.4, memory_order: int | None = None
+) -> mr.RecurrentCell:
+    return mr.Cell(mr.HiPPORNN(hidden_features, memory_order=memory_order), mr.Momentum(mu, step_size))
+
+
+def _hippo_driven_lstm(hidden_features: int, memory_order: int = 8) -> mr.RecurrentCell:
+    return mr.Cell(mr.LSTM(hidden_features), mr.HiPPO(memory_order))
+
+
+CELLS: dict[str, Callable[..., Any]] = {name: getattr(mr.named, name) for name in mr.named.__all__} | {
+    "released_nesterov_lstm": _released_nesterov_lstm,
+    "hippo": _hippo,
+    "momentum_hippo": _momentum_hippo,
+    "hippo_driven_lstm": _hippo_driven_lstm,
+}
+
+
+def options_of(cell: str) -> list[str]:
+    """Which of `OPTIONS` a cell takes."""
+    names = inspect.signature(CELLS[cell]).parameters
+    return [name for name in OPTIONS if name in names]
+
+
+def make(cell: str, hidden_features: int, options: dict[str, Any]) -> Any:
+    """The cell of that name.
+
+    Raises:
+      TypeError, ValueError: an option is none of its own, or a value is not allowed; the message names it.
+
+    >>> make("momentum_lstm", 4, {"mu": 0.9}).drive
+    Momentum(mu=0.9, step_size=0.6)
+    """
+    allowed = options_of(cell)
+    for name in options:
+        if name not in allowed:
+            raise ValueError(f"{name} is no argument of the cell {cell!r}; it takes {', '.join(allowed) or 'none'}.")
+    return CELLS[cell](hidden_features, **options)
