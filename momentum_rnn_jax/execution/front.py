@@ -78,7 +78,7 @@ def arrange(plan: Plan, problem: Problem) -> Front:
 
     if isinstance(drive, HiPPO):
         empty = drive.start(xs[0])
-        final, filtered, states = scan(drive.update, empty, xs, empty, masks, return_states=plan.return_states)
+        final, filtered, states = scan(drive.update, empty, (xs,), empty, masks, return_states=plan.return_states)
         return Front(
             Weights(Identity(), core, kernel, prepared["core"], None),
             Inputs(filtered, None, noise, masks),
