@@ -19,6 +19,8 @@ from momentum_rnn_jax.cores import (
     MinGRU,
     MinLSTM,
     Normalization,
+    Normalized,
+    NormalizedState,
     Orthogonal,
     RecurrentDropout,
     RecurrentDropoutState,
@@ -29,6 +31,8 @@ from momentum_rnn_jax.cores import (
 from momentum_rnn_jax.drives import (
     Adam,
     AdamState,
+    AssortedTime,
+    AssortedTimeNorm,
     Chain,
     Drive,
     Identity,
@@ -41,10 +45,11 @@ from momentum_rnn_jax.drives import (
     OptaxDrive,
     RMSProp,
     RMSPropState,
+    Window,
     align,
 )
 from momentum_rnn_jax.execution.resolve import Execution
-from momentum_rnn_jax.interop import from_flax, from_released, from_torch, from_torch_layers, from_torch_lstm, to_torch_lstm
+from momentum_rnn_jax.interop import from_atn, from_flax, from_released, from_torch, from_torch_layers, from_torch_lstm, to_torch_lstm
 from momentum_rnn_jax.named import *
 from momentum_rnn_jax.orthogonal import rebase
 from momentum_rnn_jax.released_nesterov import ReleasedNesterovLSTM
@@ -56,6 +61,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Adam",
     "AdamState",
+    "AssortedTime",
+    "AssortedTimeNorm",
     "Cell",
     "CellState",
     "Chain",
@@ -83,6 +90,8 @@ __all__ = [
     "Nesterov",
     "NesterovState",
     "Normalization",
+    "Normalized",
+    "NormalizedState",
     "OptaxDrive",
     "Orthogonal",
     "RMSProp",
@@ -93,10 +102,12 @@ __all__ = [
     "ReleasedNesterovLSTM",
     "Stack",
     "Wrapper",
+    "Window",
     "WrapperNoise",
     "Zoneout",
     "align",
     "explain",
+    "from_atn",
     "from_flax",
     "from_released",
     "from_torch",

@@ -141,6 +141,13 @@ INIT = {"dtype": REFUSED["param_dtype"]}  # None is no dtype
 DRIVE = {"u": array((B, 4 * H), "pair", "empty", but=("wider",)), "us": array((T, B, 4 * H), but=("wider",))}
 DRIVE |= {"state": tree_of(state(B).drive)}
 LIKE = {"u": array((B, 4 * H), "pair", "empty", "struct", but=("wider",))}
+ATN = {"weight_ih": np.ones((F, 4 * H), np.float32), "weight_hh": np.ones((H, 4 * H), np.float32)}
+ATN |= {name: np.ones(4 * H, np.float32) for name in ("bias_x", "bias_h")}
+ATN |= {
+    f"norm_{part}.{kind}": np.ones(size, np.float32)
+    for part, size in (("ih", 4 * H), ("hh", 4 * H), ("c", H))
+    for kind in ("weight", "bias")
+}
 NO_KERNEL = {"hidden_features": size(but=("vast",))}
 WRAPPED = {"core": wrong(name="lstm", uncalled=mr.LSTM, linear=mr.MinGRU(H))}
 MODULE = {"name": NOTHING, "deterministic": flag(NONE), "cell": wrong(name="lstm", core=CORE, flax_cell=FLAX_CELL)}
@@ -175,6 +182,8 @@ ROWS: dict[str, Row] = {
     "RMSProp": Row(mr.RMSProp),
     "Chain": Row(mr.Chain, given(drives=[CELL.drive]), {"positional": NOTHING, "drives": wrong(nothing=(), cores=[mr.LSTM(H)])}),
     "Chain, drive by drive": Row(lambda drives: mr.Chain(CELL.drive, drives), given(drives=CELL.drive)),
+    "AssortedTime": Row(mr.AssortedTime, given(k=2)),
+    "AssortedTimeNorm": Row(mr.AssortedTimeNorm, given(k=2)),
     "OptaxDrive": Row(mr.OptaxDrive, given(tx=optax.trace(0.5))),
     "Drive.init": Row(CELL.drive.init, given(u=GATES[0]), DRIVE),
     "Drive.step": Row(CELL.drive.step, given(state=state(B).drive, u=GATES[0]), DRIVE),
@@ -190,6 +199,11 @@ ROWS: dict[str, Row] = {
     "MinLSTM": Row(mr.MinLSTM, given(hidden_features=H), NO_KERNEL),
     "LayerNormLSTM": Row(mr.LayerNormLSTM, given(hidden_features=H)),
     "LayerNorm": Row(mr.LayerNorm, given(core=CORE), WRAPPED),
+    "Normalized": Row(
+        mr.Normalized,
+        given(core=CORE, norm=mr.AssortedTime(2)),
+        WRAPPED | {"norm": wrong(name="assorted", uncalled=mr.AssortedTime)},
+    ),
     "RecurrentDropout": Row(mr.RecurrentDropout, given(core=CORE, rate=0.5), WRAPPED | {"rate": RATE}),
     "Zoneout": Row(
         mr.Zoneout, given(core=CORE, rate=0.5), WRAPPED | {"rate": RATE | {"no_entry": {"z": 0.5}, "above": {"h": 1.5}}}
@@ -263,6 +277,7 @@ ROWS: dict[str, Row] = {
         given(name="momentum_lstm", arrays=RELEASED, mu=0.5, epsilon=0.5),
         {"arrays": tree_of(RELEASED, nothing={}, torch=TORCH)},
     ),
+    "from_atn": Row(interop.from_atn, given(arrays=ATN, k=2), {"arrays": tree_of(ATN, nothing={}, torch=TORCH)}),
     "load_nnx": Row(
         interop.load_nnx,
         given(params=PARAMS, module=...),
