@@ -49,7 +49,15 @@ from momentum_rnn_jax.drives import (
     align,
 )
 from momentum_rnn_jax.execution.resolve import Execution
-from momentum_rnn_jax.interop import from_atn, from_flax, from_released, from_torch, from_torch_layers, from_torch_lstm, to_torch_lstm
+from momentum_rnn_jax.interop import (
+    from_atn,
+    from_flax,
+    from_released,
+    from_torch,
+    from_torch_layers,
+    from_torch_lstm,
+    to_torch_lstm,
+)
 from momentum_rnn_jax.named import *
 from momentum_rnn_jax.orthogonal import rebase
 from momentum_rnn_jax.released_nesterov import ReleasedNesterovLSTM

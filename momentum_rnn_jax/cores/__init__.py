@@ -11,10 +11,10 @@ from momentum_rnn_jax.cores.base import (
     state_shapes,
 )
 from momentum_rnn_jax.cores.gru import GRU
+from momentum_rnn_jax.cores.layer_norm import LayerNorm, LayerNormLSTM
 from momentum_rnn_jax.cores.leaky import Leaky, LeakyState
 from momentum_rnn_jax.cores.lstm import LSTM, LSTMState
 from momentum_rnn_jax.cores.minimal import MinGRU, MinLSTM
-from momentum_rnn_jax.cores.layer_norm import LayerNorm, LayerNormLSTM
 from momentum_rnn_jax.cores.normalized import Normalization, Normalized, NormalizedState
 from momentum_rnn_jax.cores.simple import Elman, Orthogonal, SimpleCore
 from momentum_rnn_jax.cores.stochastic import RecurrentDropout, RecurrentDropoutState, WrapperNoise, Zoneout

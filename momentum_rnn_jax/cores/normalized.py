@@ -119,13 +119,13 @@ class Normalized(GainsAndShifts):
       core: a `KernelCore`. Where `k` is more than 1, its output must be h: `RecurrentDropout` goes around `Normalized`.
       norm: an `AssortedTime`.
       input_norm: whether d is normalised.
-      cell_norm: whether an `LSTM` reads its normalised cell; without a meaning for other cores, those around an `LSTM` too.
-      inner_bias: whether the core's bias stays, inside of the norm of a, as in the released code, where `a_shift` stands beside it
-        outside; else `a_shift` takes its place.
+      cell_norm: whether an `LSTM` reads its normalised cell; it has no effect for other cores, also those that wrap an `LSTM`.
+      inner_bias: whether the core's bias stays, inside of the norm of a, with `a_shift` beside it outside, as in the released code;
+        else `a_shift` takes its place.
 
     Parameters: the core's, without `bias` unless `inner_bias`; `a_gain`, `a_shift`, and `d_gain`, `d_shift`, each (G·H,);
-    `c_gain`, `c_shift`, each (H,). Gains are one at the start, the shift of a is the core's bias, all else zero. State: the core's
-    for `k=1`, else `NormalizedState(core, h, windows)`, whose windows start empty: `start_of(state)` is the core's state of it,
+    `c_gain`, `c_shift`, each (H,). Gains are one at the start, the shift of a is the core's bias, all else zero. State: the
+    core's for `k=1`, else `NormalizedState(core, h, windows)`, whose windows start empty: `start_of(state)` is the core's state of it,
     and `state_from(prepared, state)` the state of a core's. Noise is the core's.
 
     Raises:

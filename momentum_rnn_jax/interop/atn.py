@@ -51,8 +51,10 @@ def from_atn(
       TypeError, ValueError: an array is missing, unknown or of the wrong shape, dtypes differ, or an argument is not allowed.
 
     >>> import jax.numpy as jnp, momentum_rnn_jax as mr
-    >>> arrays = {"weight_ih": jnp.ones((3, 8)), "weight_hh": jnp.ones((2, 8))} | {name: jnp.ones(8) for name in ("bias_x", "bias_h")}
-    >>> arrays |= {f"norm_{part}.{kind}": jnp.ones(n) for part, n in (("ih", 8), ("hh", 8), ("c", 2)) for kind in ("weight", "bias")}
+    >>> shapes = {"weight_ih": (3, 8), "weight_hh": (2, 8), "bias_x": 8, "bias_h": 8}
+    >>> shapes |= {"norm_ih.weight": 8, "norm_ih.bias": 8, "norm_hh.weight": 8, "norm_hh.bias": 8}
+    >>> shapes |= {"norm_c.weight": 2, "norm_c.bias": 2}
+    >>> arrays = {name: jnp.ones(shape) for name, shape in shapes.items()}
     >>> cell, params = mr.from_atn(arrays, k=3, drive=mr.Momentum())
     >>> mr.unroll(cell, params, jnp.ones((5, 3)))[1].shape
     (5, 2)

@@ -90,7 +90,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "high": wrong("one", "half", "inf", "huge_float", "huge_integer", array=np.zeros(1)),
     "forget_bias": wrong("one", "half", "minus_one", zeros=np.zeros(1), array=jnp.zeros((1, 2))),
     "rate": wrong("half", one_float=1.0, zeros=np.zeros(1)),
-    "k": size(),
+    "k": size(but=("vast",)),
     "gain": GAIN,
     "shift": GAIN,
     "hidden_features": size(),

@@ -277,7 +277,11 @@ ROWS: dict[str, Row] = {
         given(name="momentum_lstm", arrays=RELEASED, mu=0.5, epsilon=0.5),
         {"arrays": tree_of(RELEASED, nothing={}, torch=TORCH)},
     ),
-    "from_atn": Row(interop.from_atn, given(arrays=ATN, k=2), {"arrays": tree_of(ATN, nothing={}, torch=TORCH)}),
+    "from_atn": Row(
+        interop.from_atn,
+        given(arrays=ATN, k=2),
+        {"arrays": tree_of(ATN, nothing={}, torch=TORCH), "drive": REFUSED["drive"] | {NONE: mr.LSTM(H)}},
+    ),
     "load_nnx": Row(
         interop.load_nnx,
         given(params=PARAMS, module=...),
