@@ -120,13 +120,14 @@ class Normalized(GainsAndShifts):
       norm: an `AssortedTime`.
       input_norm: whether d is normalised.
       cell_norm: whether an `LSTM` reads its normalised cell; it has no effect for other cores, also those that wrap an `LSTM`.
-      inner_bias: whether the core's bias stays, inside of the norm of a, with `a_shift` beside it outside, as in the released code;
+      inner_bias: whether the core's bias stays, inside of the norm of a, `a_shift` beside it outside, as in the released code;
         else `a_shift` takes its place.
 
     Parameters: the core's, without `bias` unless `inner_bias`; `a_gain`, `a_shift`, and `d_gain`, `d_shift`, each (G·H,);
-    `c_gain`, `c_shift`, each (H,). Gains are one at the start, the shift of a is the core's bias, all else zero. State: the
-    core's for `k=1`, else `NormalizedState(core, h, windows)`, whose windows start empty: `start_of(state)` is the core's state of it,
-    and `state_from(prepared, state)` the state of a core's. Noise is the core's.
+    `c_gain`, `c_shift`, each (H,). Gains are one at the start, the shift of a is the core's bias, all else zero.
+
+    State: the core's for `k=1`, else `NormalizedState(core, h, windows)`. `start_of(state)` is the core's part of it, and
+    `state_from(prepared, state)` turns a core's state into one with empty windows. Noise is the core's.
 
     Raises:
       TypeError, ValueError: an argument is of the wrong kind, or not allowed.
