@@ -67,6 +67,13 @@ def scalar(name: str, value: Any, *, low: float = -np.inf, high: float = np.inf,
     return checked if isinstance(checked, float) else float(np.asarray(value))
 
 
+def one_number(name: str, value: Any) -> Any:
+    """A hyper-parameter that is the same for all units, traced or not."""
+    if np.ndim(value):
+        raise ValueError(f"{name} must be one number for all units, got {describe(value)}.")
+    return value
+
+
 def bound(name: str, value: Any) -> float:
     """A limit of an interval: one number, or infinity."""
     checked = real(name, value)

@@ -14,6 +14,8 @@ NEW_CORES = {
     "layer_norm_gru": mr.LayerNorm(mr.GRU(HIDDEN), eps=0.1),
     "layer_norm_orthogonal": mr.LayerNorm(mr.Orthogonal(HIDDEN, mapping="cayley"), eps=0.1),
     "layer_norm_lstm": mr.LayerNormLSTM(HIDDEN, eps=0.1, per_gate=True),
+    "assorted_time_lstm": mr.Normalized(mr.LSTM(HIDDEN), mr.AssortedTime(3, eps=0.1)),
+    "assorted_time_gru": mr.Normalized(mr.GRU(HIDDEN), mr.AssortedTime(2, eps=0.1, per_gate=True), inner_bias=True),
     "leaky": mr.Leaky(HIDDEN, activation="sigmoid", tau=100.0, dt=30.0, noise=0.1),
     "min_gru": mr.MinGRU(HIDDEN),
     "min_lstm": mr.MinLSTM(HIDDEN, activation="positive"),

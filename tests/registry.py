@@ -22,6 +22,7 @@ DRIVES = {
     "scheduled_restart": mr.Nesterov(step_size=0.7, restart=3),
     "chain": mr.Chain(mr.Momentum(mu=0.3, step_size=0.7), mr.RMSProp(step_size=0.7, beta=0.9, eps=0.1)),
     "hippo": mr.HiPPO(2, readout=np.array([0.7, -0.4]), discretization="forward"),
+    "assorted_time_norm": mr.AssortedTimeNorm(3, gain=0.8, shift=0.3, eps=0.1),
     "optax_clipped_adam": mr.OptaxDrive(optax.chain(optax.scale_by_adam(b1=0.5, b2=0.9), optax.clip_by_global_norm(1.0))),
 }
 COMMON_CORES = {

@@ -13,10 +13,11 @@ from momentum_rnn_jax.cores.base import (
 )
 from momentum_rnn_jax.cores.gru import GRU
 from momentum_rnn_jax.cores.hippo import HiPPORNN, HiPPORNNState
+from momentum_rnn_jax.cores.layer_norm import LayerNorm, LayerNormLSTM
 from momentum_rnn_jax.cores.leaky import Leaky, LeakyState
 from momentum_rnn_jax.cores.lstm import LSTM, LSTMState
 from momentum_rnn_jax.cores.minimal import MinGRU, MinLSTM
-from momentum_rnn_jax.cores.normalized import LayerNorm, LayerNormLSTM, Normalization
+from momentum_rnn_jax.cores.normalized import Normalization, Normalized, NormalizedState
 from momentum_rnn_jax.cores.simple import Elman, Orthogonal, SimpleCore
 from momentum_rnn_jax.cores.stochastic import RecurrentDropout, RecurrentDropoutState, WrapperNoise, Zoneout
 from momentum_rnn_jax.cores.wrapper import Wrapper
@@ -39,6 +40,8 @@ __all__ = [
     "MinGRU",
     "MinLSTM",
     "Normalization",
+    "Normalized",
+    "NormalizedState",
     "Orthogonal",
     "Params",
     "RecurrentDropout",

@@ -119,7 +119,11 @@ class LSTM(KernelCore):
         return LSTMState(c, jnp.zeros((*batch_shape, self.output_features), dtype))  # two buffers: a caller may donate them
 
     def update(self, params: Params, state: LSTMState, *pre: Array) -> LSTMState:
-        (z,) = pre
+        c, o = self.remember(params, state, *pre)
+        return self.expose(params, c, o, c)
+
+    def remember(self, params: Params, state: LSTMState, z: Array) -> tuple[Array, Array]:
+        """c_t, and the output gate's pre-activation."""
         squash, gate = activations.ELEMENTWISE[self.activation], activations.ELEMENTWISE[self.gate_activation]
         i, f, g, o = jnp.split(z, 4, axis=-1)
         if self.peepholes:
@@ -128,12 +132,13 @@ class LSTM(KernelCore):
         c = gate(f) * state.c + gate(i) * squash(g)
         if self.peepholes:
             o = o + p_o * c
-        h = gate(o) * squash(self.read(params, c))
-        return LSTMState(c, h if self.projection_features is None else h @ params["projection"])
+        return c, o
 
-    def read(self, params: Params, c: Array) -> Array:
-        """What of c_t enters the output's tanh: c_t itself, unless a subclass says otherwise."""
-        return c
+    def expose(self, params: Params, c: Array, o: Array, read: Array) -> LSTMState:
+        """The state, whose h is what the output gate lets through of `read`: c_t, or what a normalisation makes of it."""
+        squash, gate = activations.ELEMENTWISE[self.activation], activations.ELEMENTWISE[self.gate_activation]
+        h = gate(o) * squash(read)
+        return LSTMState(c, h if self.projection_features is None else h @ params["projection"])
 
     def _forget_bias(self, dtype: Any) -> Array:
         H = self.hidden_features

@@ -65,6 +65,9 @@ class Zoneout(Wrapper):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_outputs_h(self.core, "RecurrentDropout goes around Zoneout")
+        if not all(hasattr(entry, "shape") for entry in state_shapes(self.core)):
+            name = type(self.core).__name__
+            raise ValueError(f"core must have a state of arrays alone, {name} has another core's: Zoneout goes inside {name}.")
         if isinstance(self.rate, Mapping):
             _checks.names("rate", self.rate, (), optional=state_shapes(self.core)._fields)
 

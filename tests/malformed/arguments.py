@@ -74,6 +74,7 @@ RESETS = wrong(
 INITIALIZER = wrong(
     NONE, "class", "variable", of_one_argument=jnp.sin, of_another_shape=lambda key, shape, dtype: jnp.zeros(3, dtype)
 )
+GAIN = wrong(*FLOATS, "one", "minus_one")
 NOTHING: dict[str, Any] = {}  # accepted as it is, because another library hands it over: never read
 
 REFUSED: dict[str, dict[str, Any]] = {
@@ -96,6 +97,9 @@ REFUSED: dict[str, dict[str, Any]] = {
     "high": wrong("one", "half", "inf", "huge_float", "huge_integer", array=np.zeros(1)),
     "forget_bias": wrong("one", "half", "minus_one", zeros=np.zeros(1), array=jnp.zeros((1, 2))),
     "rate": wrong("half", one_float=1.0, zeros=np.zeros(1)),
+    "k": size(but=("vast",)),
+    "gain": GAIN,
+    "shift": GAIN,
     "hidden_features": size(),
     "in_features": size(),
     "features": size(),
@@ -141,6 +145,9 @@ REFUSED: dict[str, dict[str, Any]] = {
     "timestamps": flag(),
     "normalized": flag(),
     "per_gate": flag(),
+    "input_norm": flag(),
+    "cell_norm": flag(),
+    "inner_bias": flag(),
     "variational": flag(),
     "low_open": flag(),
     "by_name": flag(),

@@ -149,6 +149,13 @@ TIMED_CORE = REFUSED["core"] | {"no_time": mr.HiPPORNN(H, measure="lmu"), "clamp
 TIMED_DRIVE = REFUSED["drive"] | {"no_time": mr.Adam()}
 HIPPO = {"W_uxh.weight": np.ones((1, F + H), np.float32), "W_hxm.weight": np.ones((H, F + 4), np.float32)}
 LIKE = {"u": array((B, 4 * H), "pair", "empty", "struct", but=("wider",))}
+ATN = {"weight_ih": np.ones((F, 4 * H), np.float32), "weight_hh": np.ones((H, 4 * H), np.float32)}
+ATN |= {name: np.ones(4 * H, np.float32) for name in ("bias_x", "bias_h")}
+ATN |= {
+    f"norm_{part}.{kind}": np.ones(size, np.float32)
+    for part, size in (("ih", 4 * H), ("hh", 4 * H), ("c", H))
+    for kind in ("weight", "bias")
+}
 NO_KERNEL = {"hidden_features": size(but=("vast",))}
 WRAPPED = {"core": wrong(name="lstm", uncalled=mr.LSTM, linear=mr.MinGRU(H))}
 MODULE = {"name": NOTHING, "deterministic": flag(NONE), "cell": wrong(name="lstm", core=CORE, flax_cell=FLAX_CELL)}
@@ -190,6 +197,8 @@ ROWS: dict[str, Row] = {
         MEMORY.unroll_coefficients, given(state=MEMORIES, us=GATES), DRIVE | {"state": tree_of(MEMORIES)}
     ),
     "Momentum.resampled": Row(CELL.drive.resampled, given(dt=0.5), {"dt": wrong(*FLOATS, "one")}),
+    "AssortedTime": Row(mr.AssortedTime, given(k=2)),
+    "AssortedTimeNorm": Row(mr.AssortedTimeNorm, given(k=2)),
     "OptaxDrive": Row(mr.OptaxDrive, given(tx=optax.trace(0.5))),
     "Drive.init": Row(CELL.drive.init, given(u=GATES[0]), DRIVE),
     "Drive.step": Row(CELL.drive.step, given(state=state(B).drive, u=GATES[0]), DRIVE),
@@ -213,6 +222,11 @@ ROWS: dict[str, Row] = {
     "hippo.reconstruct": Row(hippo.reconstruct, given(c=np.ones((B, 3)), points=np.zeros(3))),
     "LayerNormLSTM": Row(mr.LayerNormLSTM, given(hidden_features=H)),
     "LayerNorm": Row(mr.LayerNorm, given(core=CORE), WRAPPED),
+    "Normalized": Row(
+        mr.Normalized,
+        given(core=CORE, norm=mr.AssortedTime(2)),
+        WRAPPED | {"norm": wrong(name="assorted", uncalled=mr.AssortedTime)},
+    ),
     "RecurrentDropout": Row(mr.RecurrentDropout, given(core=CORE, rate=0.5), WRAPPED | {"rate": RATE}),
     "Zoneout": Row(
         mr.Zoneout, given(core=CORE, rate=0.5), WRAPPED | {"rate": RATE | {"no_entry": {"z": 0.5}, "above": {"h": 1.5}}}
@@ -296,6 +310,15 @@ ROWS: dict[str, Row] = {
             "dt": NO_STEP,
             "discretization": misspelt("zho", NONE),
             "theta": wrong(NONE),
+        },
+    ),
+    "from_atn": Row(
+        interop.from_atn,
+        given(arrays=ATN, k=2),
+        {
+            "arrays": tree_of(ATN, nothing={}, torch=TORCH),
+            "drive": REFUSED["drive"] | {NONE: mr.LSTM(H)},
+            "order": misspelt("drive_than_norm"),
         },
     ),
     "load_nnx": Row(
