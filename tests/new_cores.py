@@ -19,7 +19,10 @@ NEW_CORES = {
     "leaky": mr.Leaky(HIDDEN, activation="sigmoid", tau=100.0, dt=30.0, noise=0.1),
     "min_gru": mr.MinGRU(HIDDEN),
     "min_lstm": mr.MinLSTM(HIDDEN, activation="positive"),
-    "hippo_rnn": mr.HiPPORNN(HIDDEN, memory_size=2, memory_order=3, memory_feedback=True, hidden_feedback=True),
+    "hippo_rnn": mr.HiPPORNN(
+        **{"hidden_features": HIDDEN, "memory_size": 2, "memory_order": 3, "memory_feedback": True, "hidden_feedback": True},
+        **{"discretization": "backward", "init_t": 1},  # every step's Jacobian is regular, as the analysis needs
+    ),
     "zoneout": mr.Zoneout(mr.LSTM(HIDDEN), rate={"c": 0.4, "h": 0.1}),
     "recurrent_dropout": mr.RecurrentDropout(mr.Zoneout(mr.GRU(HIDDEN), rate=0.2), rate=0.3),
 }

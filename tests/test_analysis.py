@@ -110,7 +110,7 @@ def taken(state, wrt):
 
 def others_of(core_state):
     """The entries beside h with coordinates of their own: integers have none, nor has the h that recurrent dropout outputs."""
-    fields = [field for field in core_state._fields if field not in ("h", "count")]
+    fields = [field for field in core_state._fields if field not in ("h", "count", "steps")]
     return [field for field in fields if not (isinstance(core_state, mr.RecurrentDropoutState) and field == "y")]
 
 

@@ -1,5 +1,7 @@
 """HiPPO: what the memory holds, what the drive and the core make of it, and time stamps."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from flax import nnx
 
 import momentum_rnn_jax as mr
+from experiments import memory_figure
 from momentum_rnn_jax import hippo
 from momentum_rnn_jax import nnx as mnnx
 from momentum_rnn_jax.hippo.legs import rotation
@@ -43,7 +46,7 @@ class TestStep:
 
     @pytest.mark.parametrize(("discretization", "kappa"), [("bilinear", 0.5), ("backward", 1.0)])
     def test_linear_cost_equals_the_dense_solve_and_rounds_less(self, discretization, kappa):
-        f = np.sin(np.arange(self.T) / 30) + 0.3 * RANDOM.normal(size=self.T)
+        f = np.sin(np.arange(self.T) / 30) + 0.3 * np.random.default_rng(1).normal(size=self.T)
         drive = mr.HiPPO(self.N, discretization=discretization, init_t=1)
         with jax.enable_x64(True):
             exact = self.dense(f, np.float64, kappa)
@@ -292,3 +295,10 @@ class TestTime:
             mr.TimedCell(mr.HiPPORNN(3, measure="lmu"))
         with pytest.raises(ValueError, match=r"dt must be in \[0, inf\), got -1.0"):
             mr.Momentum().resampled(-1.0)
+
+
+def test_the_figure(tmp_path, capsys):
+    assert memory_figure.main([str(tmp_path / "memory.png")]) == 0
+    assert (tmp_path / "memory.png").stat().st_size > 10_000
+    errors = [float(error) for error in re.findall(r"root mean square error (\S+) over", capsys.readouterr().out)]
+    assert errors == pytest.approx([0.094, 0.019, 0.319], abs=0.005)  # what docs/neighbours/hippo.md says

@@ -59,7 +59,7 @@ def draw(seed, cell, transform=None):
         cell,
         time=int(random.choice([0, 1, 6, 7], p=[0.05, 0.05, 0.3, 0.6])),
         batch=((), (3,), (2, 2))[random.choice(3, p=[0.1, 0.7, 0.2])],
-        features=int(random.choice([1, 2, 4])),
+        features=int(random.choice([1, 2, 4])) + isinstance(CELLS[cell], mr.TimedCell),  # and the time
         transform=transform or str(random.choice(["jit", "vmap", "forward"], p=[0.4, 0.4, 0.2])),
         per_gate=random.random() < 0.3,
         from_state=next(coins),
@@ -119,6 +119,8 @@ def problem(case):
     params = jax.tree.map(param, jax.eval_shape(lambda: cell.init(jax.random.key(0), case.features, float)))
     state = random_like(jax.eval_shape(lambda: cell.initial_state(params, case.batch))) if case.from_state else None
     xs = random.normal(size=(time, *case.batch, case.features))
+    if isinstance(cell, mr.TimedCell):
+        xs[..., 0] = 1 + np.cumsum(np.abs(xs[..., 0]), axis=0)  # times that grow, also from a state's
     others = {}
     noise = cell.sample_noise(jax.random.key(case.seed), (time, *case.batch)) if case.noise else None
     if noise is not None:
