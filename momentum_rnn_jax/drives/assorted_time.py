@@ -129,7 +129,7 @@ class AssortedTimeNorm(Drive):
     >>> drive = mr.AssortedTimeNorm(k=2, eps=1e-12)
     >>> us = jnp.array([[-1.0, 1.0], [3.0, 5.0]])  # the second window has mean 2 and variance 5
     >>> d = drive.unroll(drive.init(us[0]), us)[1][1]
-    >>> (d * 5**0.5).round(3).tolist()
+    >>> (d * 5**0.5).round().tolist()
     [1.0, 3.0]
     """
 
