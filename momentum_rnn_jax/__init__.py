@@ -6,6 +6,12 @@ from momentum_rnn_jax.cell import Cell, CellState, RecurrentCell
 from momentum_rnn_jax.cores import (
     GRU,
     LSTM,
+    ConvCore,
+    ConvElman,
+    ConvGRU,
+    ConvIntersection,
+    ConvLSTM,
+    ConvUGRNN,
     Core,
     Elman,
     HiddenState,
@@ -20,8 +26,11 @@ from momentum_rnn_jax.cores import (
     MinLSTM,
     Normalization,
     Orthogonal,
+    ReciprocalGated,
+    ReciprocalState,
     RecurrentDropout,
     RecurrentDropoutState,
+    SeparableReciprocalGated,
     Wrapper,
     WrapperNoise,
     Zoneout,
@@ -44,8 +53,17 @@ from momentum_rnn_jax.drives import (
     align,
 )
 from momentum_rnn_jax.execution.resolve import Execution
-from momentum_rnn_jax.interop import from_flax, from_released, from_torch, from_torch_layers, from_torch_lstm, to_torch_lstm
+from momentum_rnn_jax.interop import (
+    from_convrnn,
+    from_flax,
+    from_released,
+    from_torch,
+    from_torch_layers,
+    from_torch_lstm,
+    to_torch_lstm,
+)
 from momentum_rnn_jax.named import *
+from momentum_rnn_jax.network import Network, NetworkState
 from momentum_rnn_jax.orthogonal import rebase
 from momentum_rnn_jax.released_nesterov import ReleasedNesterovLSTM
 from momentum_rnn_jax.stack import Stack
@@ -54,6 +72,18 @@ from momentum_rnn_jax.unroll import explain, resolve, unroll
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConvCore",
+    "ConvElman",
+    "ConvGRU",
+    "ConvIntersection",
+    "ConvLSTM",
+    "ConvUGRNN",
+    "ReciprocalGated",
+    "ReciprocalState",
+    "SeparableReciprocalGated",
+    "Network",
+    "NetworkState",
+    "from_convrnn",
     "Adam",
     "AdamState",
     "Cell",

@@ -10,11 +10,15 @@ from momentum_rnn_jax.cores.base import (
     rest,
     state_shapes,
 )
+from momentum_rnn_jax.cores.conv_lstm import ConvLSTM
+from momentum_rnn_jax.cores.convolution import ConvCore
+from momentum_rnn_jax.cores.convolutional import ConvElman, ConvGRU, ConvIntersection, ConvUGRNN
 from momentum_rnn_jax.cores.gru import GRU
 from momentum_rnn_jax.cores.leaky import Leaky, LeakyState
 from momentum_rnn_jax.cores.lstm import LSTM, LSTMState
 from momentum_rnn_jax.cores.minimal import MinGRU, MinLSTM
 from momentum_rnn_jax.cores.normalized import LayerNorm, LayerNormLSTM, Normalization
+from momentum_rnn_jax.cores.reciprocal import ReciprocalGated, ReciprocalState, SeparableReciprocalGated
 from momentum_rnn_jax.cores.simple import Elman, Orthogonal, SimpleCore
 from momentum_rnn_jax.cores.stochastic import RecurrentDropout, RecurrentDropoutState, WrapperNoise, Zoneout
 from momentum_rnn_jax.cores.wrapper import Wrapper
@@ -22,6 +26,12 @@ from momentum_rnn_jax.cores.wrapper import Wrapper
 __all__ = [
     "GRU",
     "LSTM",
+    "ConvCore",
+    "ConvElman",
+    "ConvGRU",
+    "ConvIntersection",
+    "ConvLSTM",
+    "ConvUGRNN",
     "Core",
     "Elman",
     "HiddenState",
@@ -37,8 +47,11 @@ __all__ = [
     "Normalization",
     "Orthogonal",
     "Params",
+    "ReciprocalGated",
+    "ReciprocalState",
     "RecurrentDropout",
     "RecurrentDropoutState",
+    "SeparableReciprocalGated",
     "SimpleCore",
     "Wrapper",
     "WrapperNoise",
