@@ -27,9 +27,9 @@ class NetworkState(NamedTuple):
 class Network:
     """Convolutional cells with feed-forward and feedback arrows, each of which takes one step ("biological" unrolling).
 
-    Cell l takes at step t what the arrows into it carry, side by side: of each cell they come from, the output of step t-1, resized
-    to the size of cell l's image; and cell 0, before them, x_t. So cell l first sees the sequence at its step l, and every cell of a
-    step can run at once. In a `Stack`, a step passes through all cells.
+    Cell l takes at step t what the arrows into it carry, side by side: of each cell they come from, the output of step t-1,
+    resized to the size of cell l's image; and cell 0, before them, x_t. So cell l first sees the sequence at its step l, and
+    every cell of a step can run at once. In a `Stack`, a step passes through all cells.
 
     Args:
       cells: at least one `RecurrentCell` with a `ConvCore`, from the input up. An arrow goes from each to the next.
@@ -123,7 +123,7 @@ class Network:
         return NetworkState(tuple(states), tuple(outputs)), outputs[-1]
 
     def unroll(self, params: Sequence[Params], xs: Array, state: NetworkState | None = None) -> tuple[NetworkState, Array]:
-        """Run it over (time, batch…, height, width, F): `(final state, ys)`, a scan of the step, from `initial_state` unless given.
+        """Run it over (time, batch…, height, width, F), from `initial_state` unless given: `(final state, ys)`, a scan of the step.
 
         Raises:
           TypeError, ValueError: an argument does not fit the network; the message names it.

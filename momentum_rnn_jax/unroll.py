@@ -89,8 +89,8 @@ def unroll(
     Args:
       cell: a `Cell`, or any other `RecurrentCell`; or a `Stack` of them, whose states and noise are tuples.
       params: from `cell.init`.
-      xs: (time, batch…, F), or (time, batch…, height, width, F) for convolutional cores; time first unless `time_major=False`; floating point, cast to the parameters' dtype; any number of
-        batch axes, also none.
+      xs: (time, batch…, F), and (time, batch…, height, width, F) for convolutional cores; time first unless `time_major=False`;
+        floating point, cast to the parameters' dtype; any number of batch axes, also none.
       state: the state before the first step; `cell.initial_state` unless given.
       method: execution strategy; results agree up to rounding. Under `jax.jit`, make it static: `static_argnames="method"`.
         "stepwise": a `jax.lax.scan` of the cell's step, the reference.
@@ -103,8 +103,8 @@ def unroll(
         C++ compiler; for `LSTM`, `GRU`, `Elman` and `Orthogonal` with their common activations, in float32 or float64. Projection
         and drive are as in "chunked". Forward mode and second derivatives run a scan; `vmap` works. Several devices cannot share
         a call; in `shard_map` each makes its own.
-        "hoisted": for a `Cell` whose core is neither a `KernelCore` nor a `LinearCore`. The projection (of convolutional cores, one
-        convolution of all images) and the drive for the whole sequence ahead, then a `jax.lax.scan` of the core's step.
+        "hoisted": for a `Cell` whose core is neither a `KernelCore` nor a `LinearCore`. The projection (of convolutional cores,
+        one convolution of all images) and the drive for the whole sequence ahead, then a `jax.lax.scan` of the core's step.
         "auto": "native" or "cudnn" where it can run and there is one device, else "chunked", "associative" except on a CPU,
         or "hoisted", whichever the core allows, else "stepwise".
       time_major: whether time is the first axis of `xs`, `resets` and what is returned; otherwise it is the last axis before the

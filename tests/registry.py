@@ -62,8 +62,8 @@ def problem(cell, dtype=float, time=TIME, batch=(BATCH,)):
 
     params = jax.tree.map(param, jax.eval_shape(lambda: cell.init(jax.random.key(0), FEATURES, dtype)))
     state = jax.tree.map(state_entry, jax.eval_shape(lambda: cell.initial_state(params, batch)))
-    xs = jnp.asarray(random.normal(size=(time, *batch, FEATURES)), dtype)
-    weights = jnp.asarray(random.normal(size=(time, *batch, cell.core.output_features)), dtype)
+    xs = jnp.asarray(random.normal(size=(time, *batch, *cell.core.features_shape(FEATURES))), dtype)
+    weights = jnp.asarray(random.normal(size=(time, *batch, *cell.core.features_shape(cell.core.output_features))), dtype)
     return params, xs, state, weights
 
 

@@ -22,8 +22,8 @@ class ConvLSTM(ConvCore):
     Args:
       hidden_features, image, kernel_size, padding: as in `ConvElman`.
       forget_bias: a constant, which no drive amplifies.
-      peepholes: whether the gates see the cell state: `p_i c`, `p_f c` and `p_o c` are added to i, f and o. All three see c_{t-1},
-        unlike in `LSTM`, and every pixel has weights of its own.
+      peepholes: whether the gates see the cell state: `p_i c`, `p_f c` and `p_o c` are added to i, f and o. All three see
+        c_{t-1}, unlike in `LSTM`, and every pixel has weights of its own.
 
     Parameters: `kernel` U (kernel height, kernel width, C, 4C), gate order (i, f, g, o). With peepholes, `peephole`
     (height, width, 3C), order (i, f, o), zero at the start. State `LSTMState(c, h)`, each (..., height, width, C).

@@ -18,9 +18,9 @@ class ConvCore(Core):
     """What every convolutional core does: inputs, drive, states and outputs are images, (..., height, width, channels).
 
     `hidden_features` is the number of channels of the output. Convolutions are cross-correlations with kernels
-    (kernel height, kernel width, in, out), keep the size of the image, and pad as Flax's do: one more at the end where the kernel's
-    size is even. A subclass is a `pytree_dataclass` with the static fields `hidden_features`, `image`, `kernel_size` and `padding`,
-    and defines what a `Core` does.
+    (kernel height, kernel width, in, out), keep the size of the image, and pad as Flax's do: one more at the end where the
+    kernel's size is even. A subclass is a `pytree_dataclass` with the static fields `hidden_features`, `image`, `kernel_size` and
+    `padding`, and defines what a `Core` does.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> @mr.pytree_dataclass

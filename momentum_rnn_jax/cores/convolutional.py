@@ -25,8 +25,8 @@ class ConvElman(ConvCore):
       kernel_size: (height, width) of both kernels.
       padding: "SAME" (zeros) or "CIRCULAR".
       activation: "elu", "tanh", "sigmoid", "relu" or "identity".
-      layer_norm: whether `norm` is layer normalisation over height, width and channels, with a scale and a shift for each channel;
-        it is left out otherwise.
+      layer_norm: whether `norm` is layer normalisation over height, width and channels, with a scale and a shift for each
+        channel; it is left out otherwise.
       eps: added to the variance.
 
     Parameters: `kernel` U (kernel height, kernel width, C, C), `bias` (C,), and with `layer_norm`, `scale` and `shift` (C,).
@@ -88,11 +88,11 @@ class ConvGRU(ConvCore):
 
     Args:
       hidden_features, image, kernel_size, padding: as in `ConvElman`.
-      reset_bias, update_bias: constants, which no drive amplifies. The released code adds 1 to r, and starts the bias of r and of z
-        at 1: `reset_bias=2.0, update_bias=1.0` starts there.
+      reset_bias, update_bias: constants, which no drive amplifies. The released code adds 1 to r, and starts the bias of r and
+        of z at 1: `reset_bias=2.0, update_bias=1.0` starts there.
 
-    Parameters: `kernel` U (kernel height, kernel width, C, 2C), gate order (r, z), and `candidate_kernel` V (…, C, C). The drive has
-    3C channels (r, z, n). State `HiddenState(h)`, (..., height, width, C).
+    Parameters: `kernel` U (kernel height, kernel width, C, 2C), gate order (r, z), and `candidate_kernel` V (…, C, C). The
+    drive has 3C channels (r, z, n). State `HiddenState(h)`, (..., height, width, C).
 
     Raises:
       TypeError, ValueError: an argument is of the wrong kind, or not allowed.
@@ -133,13 +133,16 @@ class ConvGRU(ConvCore):
 
 @pytree_dataclass
 class ConvUGRNN(ConvCore):
-    """The convolutional update-gate RNN: `(g, n) = U ∗ h_{t-1} + d_t`, `ĝ = σ(g + forget_bias)`, `h_t = ĝ h_{t-1} + (1 - ĝ) tanh(n)`.
+    """The convolutional update-gate RNN: `(g, n) = U ∗ h_{t-1} + d_t`, `h_t = ĝ h_{t-1} + (1 - ĝ) tanh(n)`.
+
+    `ĝ = σ(g + forget_bias)`.
 
     Args:
       hidden_features, image, kernel_size, padding: as in `ConvElman`.
       forget_bias: a constant, which no drive amplifies.
 
-    Parameters: `kernel` U (kernel height, kernel width, C, 2C), gate order (g, n). State `HiddenState(h)`, (..., height, width, C).
+    Parameters: `kernel` U (kernel height, kernel width, C, 2C), gate order (g, n). State `HiddenState(h)`, (..., height, width,
+    C).
 
     Raises:
       TypeError, ValueError: an argument is of the wrong kind, or not allowed.

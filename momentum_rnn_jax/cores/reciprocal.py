@@ -38,9 +38,9 @@ class _Reciprocal(ConvCore):
 class ReciprocalGated(_Reciprocal):
     """The reciprocal gated cell: a cell c and an output h, each kept and gated by the other.
 
-    `c_t = elu(σ(-K_cc ∗ c) c + σ(-K_hc ∗ h) d^c)`, `h_t = elu(σ(-K_hh ∗ h) h + σ(-(K_ch ∗ c + d^g)) d^h)`, with the old c and h on
-    the right, and `σ(-a) = 1 - σ(a)`. The drive is `[d^c | d^h | d^g]`, of `u = [K_xc ∗ x | x | K_r ∗ r]`: x enters h as it is, so
-    it has the channels of h, and is itself a layer's feature map. There are no biases.
+    `c_t = elu(σ(-K_cc ∗ c) c + σ(-K_hc ∗ h) d^c)`, `h_t = elu(σ(-K_hh ∗ h) h + σ(-(K_ch ∗ c + d^g)) d^h)`, with the old c and h
+    on the right, and `σ(-a) = 1 - σ(a)`. The drive is `[d^c | d^h | d^g]`, of `u = [K_xc ∗ x | x | K_r ∗ r]`: x enters h as it
+    is, so it has the channels of h, and is itself a layer's feature map. There are no biases.
 
     Args:
       hidden_features: C, the channels of x and h.
@@ -53,8 +53,8 @@ class ReciprocalGated(_Reciprocal):
     height, kernel width, in, out). Input projection: `kernel` K_xc, and `residual_kernel` K_r. State `ReciprocalState(c, h)`.
 
     Raises:
-      TypeError, ValueError: an argument is of the wrong kind, or not allowed. By a cell's `init`: `in_features` is not the sum of C
-        and `residual_features`.
+      TypeError, ValueError: an argument is of the wrong kind, or not allowed. By a cell's `init`: `in_features` is not the sum
+        of C and `residual_features`.
 
     Source: Nayebi et al., arXiv 1807.00053; agrees with the released code to rounding.
 
@@ -124,8 +124,8 @@ class SeparableReciprocalGated(_Reciprocal):
 
     `c_t = elu(τ(1 - σ(S_cc ∗ c)) c + γ(1 - tanh(S_hc ∗ h)) d^c)`, `h_t = elu(τ(1 - σ(S_hh ∗ h)) h + γ(1 - tanh(S_ch ∗ c)) d^h)`,
     with the old c and h on the right, and depth-separable convolutions S with biases. The drive is `[d^c | d^h]`, of
-    `u = [K_xc ∗ y + b | K_xh ∗ y + b' + r]`, where `y = elu(x + S_f ∗ f)`. The projection is not linear in x, so a drive always
-    acts after it.
+    `u = [K_xc ∗ y + b | K_xh ∗ y + b' + r]`, where `y = elu(x + elu(S_f ∗ f))`. The projection is not linear in x, so a drive
+    always acts after it.
 
     Args:
       hidden_features: C, the channels of h and of r.
@@ -139,15 +139,15 @@ class SeparableReciprocalGated(_Reciprocal):
       feedback_features: the channels of an input f, such as the output of a later layer; 0 for none. The inputs are given side by
         side, `[x | r | f]`.
 
-    Parameters: `tau_cell_…` S_cc, `gate_cell_…` S_hc, `tau_output_…` S_hh, `gate_output_…` S_ch, each `…depthwise` (kernel height,
-    kernel width, 1, in), `…pointwise` (in, out) and `…bias` (out,). Input projection: `kernel` K_xc, `bias`, `output_kernel` K_xh,
-    `output_bias`, and `feedback_…` S_f. State `ReciprocalState(c, h)`.
+    Parameters: `tau_cell_…` S_cc, `gate_cell_…` S_hc, `tau_output_…` S_hh, `gate_output_…` S_ch, each `…depthwise` (kernel
+    height, kernel width, 1, in), `…pointwise` (in, out) and `…bias` (out,). Input projection: `kernel` K_xc, `bias`,
+    `output_kernel` K_xh, `output_bias`, and `feedback_…` S_f. State `ReciprocalState(c, h)`.
 
     Raises:
       TypeError, ValueError: an argument is of the wrong kind, or not allowed.
 
-    Source: Nayebi et al., Neural Computation 34, 2022, as its code is configured, where offsets of τ and gates have no effect; agrees
-    with it to rounding.
+    Source: Nayebi et al., Neural Computation 34, 2022, as its code is configured, where offsets of τ and gates have no effect;
+    agrees with it to rounding.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> cell = mr.Cell(mr.SeparableReciprocalGated(4, image=(6, 5), cell_features=3), mr.Momentum())
@@ -194,21 +194,20 @@ class SeparableReciprocalGated(_Reciprocal):
         shapes: Any = {}
         for name, (size, ins, outs) in sizes.items():
             shapes |= Separable.shapes(size, ins, outs).named(name)
-        return shapes  # type: ignore[no-any-return]
+        return shapes
 
     def input_shapes(self, in_features: int | None) -> dict[str, tuple[int | None, ...]]:
         cell, out = self.cell_features, self.hidden_features
-        if in_features is not None and in_features <= self._other_inputs:
-            raise ValueError(
-                f"in_features must be more than {self._other_inputs} for {type(self).__name__}, as x comes before its other inputs, "
-                f"got {in_features}."
-            )
+        other = self._other_inputs
+        if in_features is not None and in_features <= other:
+            name = type(self).__name__
+            raise ValueError(f"in_features must be more than {other} for {name}, of which {other} are not x, got {in_features}.")
         x = None if in_features is None else in_features - self._other_inputs
         shapes: Any = {"kernel": self.kernel_shape(x, cell), "bias": (cell,)}
         shapes |= {"output_kernel": (*self.output_kernel_size, x, out), "output_bias": (out,)}
         if self.feedback_features:
             shapes |= Separable.shapes(self.feedback_kernel_size, self.feedback_features, x).named("feedback")
-        return shapes  # type: ignore[no-any-return]
+        return shapes
 
     def in_features(self, params: Params) -> int:
         return super().in_features(params) + self._other_inputs
@@ -218,7 +217,7 @@ class SeparableReciprocalGated(_Reciprocal):
         end = x.shape[-1] - self.feedback_features
         x, residual, feedback = x[..., :features], x[..., features:end], x[..., end:]
         if self.feedback_features:
-            x = x + Separable.of(params, "feedback")(feedback, self.padding)
+            x = x + jax.nn.elu(Separable.of(params, "feedback")(feedback, self.padding))
         y = jax.nn.elu(x)
         u_h = plus_bias(self.convolve(y, params["output_kernel"]), params["output_bias"])
         u_h = u_h + residual if self.residual else u_h

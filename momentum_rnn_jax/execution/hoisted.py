@@ -1,7 +1,7 @@
 """Cores that recur in any way: the projection and the drive for the whole sequence ahead, then a scan of the core's step.
 
-The drive does not depend on h, and the projection of all T·B inputs is one product, or one convolution. A linear drive with scalar
-coefficients commutes with an affine projection `u = L x + b`:
+The drive does not depend on h, and the projection of all T·B inputs is one product, or one convolution. A linear drive with
+scalar coefficients commutes with an affine projection `u = L x + b`:
 
     drive(u)_t = L drive(x)_t + β_t b + p_t v_0,
 

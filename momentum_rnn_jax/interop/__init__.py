@@ -1,4 +1,4 @@
-"""Weights from elsewhere: the paper's released PyTorch code, released convolutional cells, `torch.nn`, and Flax's own. Pickles are never read.
+"""Weights from elsewhere: released PyTorch and TensorFlow code, `torch.nn`, and Flax's own cells. Pickles are never read.
 
 Each `from_*` returns `(cell, params)` for `momentum_rnn_jax.unroll`; `load_nnx` and `load_linen` put such parameters into this
 library's Flax modules.

@@ -29,15 +29,15 @@ def from_convrnn(name: str, arrays: Arrays, image: tuple[int, int], **options: A
     Args:
       name: which cell: "basic", "gru", "lstm", "ugrnn", "intersection", "reciprocal", or "reciprocal_median", the one whose
         settings a search found.
-      arrays: from the released variable names, such as "ConvLSTMCell/weights", to NumPy or JAX arrays, all of one dtype. Peepholes,
-        layer normalisation, and the inputs of a reciprocal cell follow from which of them are there.
+      arrays: from the released variable names, such as "ConvLSTMCell/weights", to NumPy or JAX arrays, all of one dtype.
+        Peepholes, layer normalisation, and the inputs of a reciprocal cell follow from which of them are there.
       image: (height, width), which the weights do not tell.
       **options: the core's other fields: `forget_bias` ("lstm", "ugrnn", "intersection"), `reset_bias` ("gru"; the released
         `forget_bias`), `activation` ("basic"), `tau_scale`, `gate_scale` and `residual` ("reciprocal_median"), `padding`.
 
     Returns:
-      `(cell, params)`, differentiable in `arrays` that are JAX arrays. `cell.replace(drive=…)` puts a drive in front. A reciprocal
-      cell takes its inputs side by side, as its core says. The released state is `[c | h]`.
+      `(cell, params)`, differentiable in `arrays` that are JAX arrays. `cell.replace(drive=…)` puts a drive in front. A
+      reciprocal cell takes its inputs side by side, as its core says. The released state is `[c | h]`.
 
     Raises:
       TypeError, ValueError: the cell is unknown; an array or option is missing, unknown or not allowed; an array has the wrong
@@ -165,7 +165,7 @@ def _median(arrays: Arrays, options: Mapping[str, Any]) -> Made:
     released = [f"{scope}/{part}" for scope in scopes for part in separable.values()]
     ours = _arrays(arrays, _RECIPROCAL, (*released, *(f"{name}_{part}" for name in dense for part in ("weights", "bias"))))
 
-    def part(name: str, theirs: str) -> Params:
+    def part(name: str, theirs: str) -> dict[str, Array]:
         arrays = {f"{name}_{entry}": ours[f"{theirs}/{released}"] for entry, released in separable.items()}
         depthwise, pointwise = arrays[f"{name}_depthwise"], arrays[f"{name}_pointwise"]
         for entry, array in (("depthwise", depthwise), ("pointwise", pointwise)):
@@ -175,7 +175,7 @@ def _median(arrays: Arrays, options: Mapping[str, Any]) -> Made:
             f"{name}_pointwise": pointwise.reshape(pointwise.shape[-2:]) if pointwise.shape[:2] == (1, 1) else pointwise,
         }
 
-    core: Params = {}
+    core: dict[str, Array] = {}
     for name, theirs in names.items():
         core |= part(name, theirs)
     inputs = {
