@@ -6,6 +6,12 @@ from momentum_rnn_jax.cell import Cell, CellState, RecurrentCell
 from momentum_rnn_jax.cores import (
     GRU,
     LSTM,
+    ConvCore,
+    ConvElman,
+    ConvGRU,
+    ConvIntersection,
+    ConvLSTM,
+    ConvUGRNN,
     Core,
     Elman,
     HiddenState,
@@ -24,8 +30,11 @@ from momentum_rnn_jax.cores import (
     Normalized,
     NormalizedState,
     Orthogonal,
+    ReciprocalGated,
+    ReciprocalState,
     RecurrentDropout,
     RecurrentDropoutState,
+    SeparableReciprocalGated,
     Wrapper,
     WrapperNoise,
     Zoneout,
@@ -55,6 +64,7 @@ from momentum_rnn_jax.drives import (
 from momentum_rnn_jax.execution.resolve import Execution
 from momentum_rnn_jax.interop import (
     from_atn,
+    from_convrnn,
     from_flax,
     from_hippo,
     from_released,
@@ -64,6 +74,7 @@ from momentum_rnn_jax.interop import (
     to_torch_lstm,
 )
 from momentum_rnn_jax.named import *
+from momentum_rnn_jax.network import Network, NetworkState
 from momentum_rnn_jax.orthogonal import rebase
 from momentum_rnn_jax.released_nesterov import ReleasedNesterovLSTM
 from momentum_rnn_jax.stack import Stack
@@ -73,6 +84,18 @@ from momentum_rnn_jax.unroll import explain, resolve, unroll
 __version__ = "0.1.0"
 
 __all__ = [
+    "ConvCore",
+    "ConvElman",
+    "ConvGRU",
+    "ConvIntersection",
+    "ConvLSTM",
+    "ConvUGRNN",
+    "ReciprocalGated",
+    "ReciprocalState",
+    "SeparableReciprocalGated",
+    "Network",
+    "NetworkState",
+    "from_convrnn",
     "Adam",
     "AdamState",
     "AssortedTime",

@@ -12,7 +12,7 @@ from jax import Array
 
 from momentum_rnn_jax import _checks, _masked
 from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, state_type, static
-from momentum_rnn_jax.cores import Core, affine, state_shapes
+from momentum_rnn_jax.cores import Core, state_shapes
 from momentum_rnn_jax.drives import Drive, Identity
 
 Params = dict[str, dict[str, Array]]
@@ -93,7 +93,7 @@ class RecurrentCell(abc.ABC):
         """
         self.check_params(params)
         batch_shape = _checks.sizes("batch_shape", batch_shape)
-        _checks.elements("batch_shape", batch_shape, {"the drive's state": (*batch_shape, self.core.drive_features)})
+        _checks.elements("batch_shape", batch_shape, {"the drive's state": self._drive_shape(batch_shape)})
         return self.start(self.prepare(params), batch_shape)
 
     def reset_state(self, params: Params, state: CellState, mask: Array) -> CellState:
@@ -121,7 +121,7 @@ class RecurrentCell(abc.ABC):
         """
         _checks.float_dtype("dtype", dtype)
         shape = _checks.sizes("shape", shape)
-        _checks.elements("shape", shape, {"the noise": (*shape, self.core.hidden_features)})
+        _checks.elements("shape", shape, {"the noise": (*shape, *self.core.features_shape(self.core.hidden_features))})
         return self.core.sample_noise(_checks.key(key), shape, dtype)
 
     def step(self, params: Params, state: CellState, x: Array, noise: Any = None) -> tuple[CellState, Array]:
@@ -142,10 +142,10 @@ class RecurrentCell(abc.ABC):
         Raises:
           TypeError, ValueError: an argument does not fit the cell or another argument; the message names it.
         """
-        x = self.check_inputs(params, x, "x", min_ndim=1)
-        prepared = self.prepare(params)
-        self.check_state(prepared, state, x.shape[:-1])
-        self.check_noise(noise, x.shape[:-1], x.dtype)
+        x = self.check_inputs(params, x, "x", time=False)
+        prepared, batch_shape = self.prepare(params), self.core.batch_shape(x.shape)
+        self.check_state(prepared, state, batch_shape)
+        self.check_noise(noise, batch_shape, x.dtype)
         return self.advance(prepared, state, x, noise)
 
     def prepare(self, params: Params, dtype: Any = None) -> Params:
@@ -160,7 +160,7 @@ class RecurrentCell(abc.ABC):
 
     def project(self, prepared: Params, x: Array) -> Array:
         """`u = W x + b_x`: (..., F) -> (..., G·H)."""
-        return affine(prepared["input"], x)
+        return self.core.project(prepared["input"], x)
 
     def replace(self, **changes: Any) -> Self:
         """This cell with other values of the named fields, its own, its drive's or its core's: `cell.replace(mu=0.3)`.
@@ -199,18 +199,22 @@ class RecurrentCell(abc.ABC):
             _checks.arrays(f"{name}[{part!r}]", params[part], shapes[part])
         _checks.one_dtype(name, params)
 
-    def check_inputs(self, params: Params, x: Array, name: str, min_ndim: int) -> Array:
-        """Refuse inputs or parameters that do not fit; return the inputs in the parameters' dtype."""
+    def check_inputs(self, params: Params, x: Array, name: str, *, time: bool) -> Array:
+        """Refuse inputs or parameters that do not fit; return the inputs in the parameters' dtype. `time`: one axis is time."""
         self.check_params(params)
-        x = _checks.floating(name, x, min_ndim=min_ndim, layout="(time, ..., features)" if min_ndim > 1 else "(..., features)")
-        features = self.features_of(params)
+        core, features = self.core, self.features_of(params)
+        shape = core.features_shape(features)
+        layout = ", ".join(["time"] * time + ["..."] + [str(size) for size in shape[:-1]] + ["features"])
+        x = _checks.floating(name, x, min_ndim=core.feature_axes + time, layout=f"({layout})")
+        if x.shape[len(core.batch_shape(x.shape)) : -1] != shape[:-1]:
+            raise ValueError(f"{name} must have shape ({layout}) for {type(core).__name__}, got shape {x.shape}.")
         if x.shape[-1] != features:
             raise ValueError(f"{name} has {x.shape[-1]} features (shape {x.shape}), the parameters were made for {features}.")
         return x.astype(params["input"]["kernel"].dtype)
 
     def features_of(self, params: Params) -> int:
         """F, the number of input features that parameters were made for."""
-        return params["input"]["kernel"].shape[0]
+        return self.core.in_features(params["input"])
 
     def check_state(self, prepared: Params, state: CellState, batch_shape: tuple[int, ...], name: str = "state") -> None:
         """Refuse a state whose structure, shapes or dtypes are not those of this cell's states."""
@@ -228,7 +232,7 @@ class RecurrentCell(abc.ABC):
     def start(self, prepared: Params, batch_shape: tuple[int, ...]) -> CellState:
         """`initial_state` on prepared parameters, for arguments that are known to fit."""
         dtype = prepared["input"]["kernel"].dtype
-        u = jnp.zeros((*batch_shape, self.core.drive_features), dtype)
+        u = jnp.zeros(self._drive_shape(batch_shape), dtype)
         core = self.core.initial_state(prepared["core"], batch_shape, dtype)
         if self.trainable_initial_state:
             trained = prepared["initial"]
@@ -239,6 +243,9 @@ class RecurrentCell(abc.ABC):
 
             core = self.core.state_from(prepared["core"], jax.tree_util.tree_map_with_path(leaf, self.core.start_of(core)))
         return CellState(self.initial_drive_state(u), core)
+
+    def _drive_shape(self, batch_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return (*batch_shape, *self.core.features_shape(self.core.drive_features))
 
     @abc.abstractmethod
     def initial_drive_state(self, u: Array) -> Any:

@@ -67,6 +67,8 @@ class TimedCell(RecurrentCell):
     def __post_init__(self) -> None:
         core = _checks.instance("core", self.core, Core)
         _checks.instance("drive", self.drive, Drive)
+        if core.feature_axes != 1:
+            raise TypeError(f"core must read vectors, of which the first entry is the time, got {describe(core)}.")
         if isinstance(core, HiPPORNN) and (core.measure != "legs" or core.max_length is not None):
             raise ValueError(f"core must be a HiPPORNN of 'legs' without max_length, got {core.measure!r}, {core.max_length}.")
         if not hasattr(self.drive, "resampled"):

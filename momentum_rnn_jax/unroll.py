@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from momentum_rnn_jax import _checks
+from momentum_rnn_jax import _checks, _masked
 from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
-from momentum_rnn_jax.execution import associative, chunked, cudnn, native
+from momentum_rnn_jax.execution import associative, chunked, cudnn, hoisted, native
 from momentum_rnn_jax.execution.resolve import METHODS, Execution, Method, Sequence, check_options, decide
 from momentum_rnn_jax.execution.scan import Problem, Result, scan
 from momentum_rnn_jax.stack import Stack, unroll_layers
@@ -90,8 +90,8 @@ def unroll(
     Args:
       cell: a `Cell`, or any other `RecurrentCell`; or a `Stack` of them, whose states and noise are tuples.
       params: from `cell.init`.
-      xs: (time, batch…, F), time first unless `time_major=False`; floating point, cast to the parameters' dtype; any number of
-        batch axes, also none.
+      xs: (time, batch…, F), and (time, batch…, height, width, F) for convolutional cores; time first unless `time_major=False`;
+        floating point, cast to the parameters' dtype; any number of batch axes, also none.
       state: the state before the first step; `cell.initial_state` unless given.
       method: execution strategy; results agree up to rounding. Under `jax.jit`, make it static: `static_argnames="method"`.
         "stepwise": a `jax.lax.scan` of the cell's step, the reference.
@@ -104,8 +104,10 @@ def unroll(
         C++ compiler; for `LSTM`, `GRU`, `Elman` and `Orthogonal` with their common activations, in float32 or float64. Projection
         and drive are as in "chunked". Forward mode and second derivatives run a scan; `vmap` works. Several devices cannot share
         a call; in `shard_map` each makes its own.
-        "auto": "native" or "cudnn" where it can run and there is one device, else "chunked" or, except on a CPU, "associative",
-        whichever the core allows, else "stepwise".
+        "hoisted": for a `Cell` whose core is neither a `KernelCore` nor a `LinearCore`. The projection (of convolutional cores,
+        one convolution of all images) and the drive for the whole sequence ahead, then a `jax.lax.scan` of the core's step.
+        "auto": "native" or "cudnn" where it can run and there is one device, else "chunked", "associative" except on a CPU,
+        or "hoisted", whichever the core allows, else "stepwise".
       time_major: whether time is the first axis of `xs`, `resets` and what is returned; otherwise it is the last axis before the
         features, `(batch…, time, F)`, as in Flax.
       seq_lengths: (batch…), integers from 0 to time: how many steps of each example count. Outputs after them are zero, the final
@@ -241,16 +243,17 @@ def _time_first(
     time_major = _checks.boolean("time_major", time_major)
     if dtype is not None:
         _checks.float_dtype("dtype", dtype)
-    xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
-    axis = 0 if time_major else xs.ndim - 2
+    xs = cell.check_inputs(params, xs, "xs", time=True)
+    leading = cell.core.batch_shape(xs.shape)
+    axis = 0 if time_major else len(leading) - 1
     if resets is not None:
-        _checks.mask("resets", resets, xs.shape[:-1])
+        _checks.mask("resets", resets, leading)
     if seq_lengths is not None:
-        batch_shape = (*xs.shape[:axis], *xs.shape[axis + 1 : -1])
+        batch_shape = (*leading[:axis], *leading[axis + 1 :])
         _checks.lengths("seq_lengths", seq_lengths, batch_shape, xs.shape[axis])
     if axis:
         xs, resets = jnp.moveaxis(xs, axis, 0), None if resets is None else jnp.moveaxis(resets, axis, 0)
-    cell.check_noise(noise, xs.shape[:-1], xs.dtype if dtype is None else dtype)
+    cell.check_noise(noise, cell.core.batch_shape(xs.shape), xs.dtype if dtype is None else dtype)
     return axis, xs, resets
 
 
@@ -272,8 +275,9 @@ def _resolve(
     computed = jnp.dtype(xs.dtype if dtype is None else dtype)
     prepared = jax.eval_shape(lambda params: cell.prepare(params, computed), params)
     if state is not None:
-        cell.check_state(prepared, state, xs.shape[1:-1])
-    sequence = Sequence(xs.shape, computed, state is None, resets is not None, seq_lengths is not None, return_states)
+        cell.check_state(prepared, state, cell.core.batch_shape(xs.shape)[1:])
+    masks = (resets is not None, seq_lengths is not None)
+    sequence = Sequence(xs.shape, computed, state is None, *masks, return_states, cell.core.feature_axes)
     return decide(cell, prepared, sequence, method, remat)
 
 
@@ -289,18 +293,19 @@ def _run(
 ) -> Result:
     prepared = cell.prepare(params, execution.sequence.dtype)
     xs = xs.astype(execution.sequence.dtype)
-    valid = None
+    valid, leading = None, cell.core.batch_shape(xs.shape)
     if seq_lengths is not None:
         lengths = _checks.clamped_lengths(seq_lengths, xs.shape[0])
-        valid = jax.lax.broadcasted_iota(jnp.int32, xs.shape[:-1], 0) < lengths[jnp.newaxis]
+        valid = jax.lax.broadcasted_iota(jnp.int32, leading, 0) < lengths[jnp.newaxis]
         # Ones, because drives that divide by a root may have no derivative at zero, and zero times that is not zero.
-        xs = jnp.where(valid[..., jnp.newaxis], xs, jnp.ones_like(xs))
+        xs = _masked.select(valid, xs, jnp.ones_like(xs))
         resets = None if resets is None else jnp.asarray(resets) & valid
-    start = cell.start(prepared, xs.shape[1:-1])
+    start = cell.start(prepared, leading[1:])
     state = None if state is None else jax.tree.map(jnp.asarray, state)
     if not execution.sequence.is_empty:
         # Zeros made from a product are spread over the devices as xs and the weights together.
-        like = [cell.project(prepared, xs[0])[..., 0], *(mask[0] for mask in (resets, valid) if mask is not None)]
+        one_of_each = (..., *(0,) * cell.core.feature_axes)
+        like = [cell.project(prepared, xs[0])[one_of_each], *(mask[0] for mask in (resets, valid) if mask is not None)]
         start, state = _spread_like(like, start), _spread_like(like, state)
     problem = Problem(cell, prepared, xs, state, start, noise, Masks(resets, valid))
     if execution.strategy == "stepwise":
@@ -311,7 +316,13 @@ def _run(
 
 # Outside of a user's jit, compiled once for a structure and shapes; not inlined, so that an eager gradient is compiled once too.
 _run_compiled = jax.jit(_run, static_argnums=0)
-_STRATEGIES = {"chunked": chunked.run, "associative": associative.run, "cudnn": cudnn.run, "native": native.run}
+_STRATEGIES = {
+    "chunked": chunked.run,
+    "associative": associative.run,
+    "cudnn": cudnn.run,
+    "native": native.run,
+    "hoisted": hoisted.run,
+}
 
 
 def _spread_like(arrays: list[Array], state: Any) -> Any:

@@ -27,6 +27,28 @@ NEW_CORES = {
     "recurrent_dropout": mr.RecurrentDropout(mr.Zoneout(mr.GRU(HIDDEN), rate=0.2), rate=0.3),
 }
 
+IMAGE, CHANNELS = (3, 2), 2  # of the convolutional cores, in which F is 4 as elsewhere
+CONV_CORES = {
+    "conv_elman": mr.ConvElman(CHANNELS, IMAGE, (2, 3), layer_norm=True, eps=0.1),
+    "conv_gru": mr.ConvGRU(CHANNELS, IMAGE, (2, 2)),
+    "conv_lstm": mr.ConvLSTM(CHANNELS, IMAGE, (3, 2), peepholes=True),
+    "conv_ugrnn": mr.ConvUGRNN(CHANNELS, IMAGE, padding="CIRCULAR"),
+    "conv_intersection": mr.ConvIntersection(4, IMAGE, (2, 2)),
+    "reciprocal": mr.ReciprocalGated(CHANNELS, IMAGE, (2, 2), cell_features=3, residual_features=2),
+    "separable_reciprocal": mr.SeparableReciprocalGated(
+        CHANNELS,
+        IMAGE,
+        cell_features=3,
+        output_kernel_size=(2, 1),
+        tau_kernel_size=(2, 2),
+        gate_kernel_size=(1, 2),
+        feedback_kernel_size=(2, 2),
+        residual=True,
+        feedback_features=1,
+    ),
+}
+NEW_CORES |= CONV_CORES
+
 TIME, BATCH = 2, 2
 
 

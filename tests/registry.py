@@ -65,10 +65,10 @@ def problem(cell, dtype=float, time=TIME, batch=(BATCH,)):
 
     params = jax.tree.map(param, jax.eval_shape(lambda: cell.init(jax.random.key(0), FEATURES, dtype)))
     state = jax.tree.map(state_entry, jax.eval_shape(lambda: cell.initial_state(params, batch)))
-    xs = jnp.asarray(random.normal(size=(time, *batch, FEATURES)), dtype)
+    xs = jnp.asarray(random.normal(size=(time, *batch, *cell.core.features_shape(FEATURES))), dtype)
     if isinstance(cell, mr.TimedCell):  # times that grow, from that of the state on
         xs = xs.at[..., 0].set(jnp.cumsum(jnp.abs(xs[..., 0]), axis=0) + 0.6)
-    weights = jnp.asarray(random.normal(size=(time, *batch, cell.core.output_features)), dtype)
+    weights = jnp.asarray(random.normal(size=(time, *batch, *cell.core.features_shape(cell.core.output_features))), dtype)
     return params, xs, state, weights
 
 

@@ -118,7 +118,7 @@ def problem(case):
         cell = cell.replace(trainable_initial_state=case.learnt_start)
     params = jax.tree.map(param, jax.eval_shape(lambda: cell.init(jax.random.key(0), case.features, float)))
     state = random_like(jax.eval_shape(lambda: cell.initial_state(params, case.batch))) if case.from_state else None
-    xs = random.normal(size=(time, *case.batch, case.features))
+    xs = random.normal(size=(time, *case.batch, *cell.core.features_shape(case.features)))
     if isinstance(cell, mr.TimedCell):
         xs[..., 0] = 1 + np.cumsum(np.abs(xs[..., 0]), axis=0)  # times that grow, also from a state's
     others = {}

@@ -123,7 +123,9 @@ def checked(
             f"cell must be a Cell with its params, or an NNX cell of this library with params=None, got {type(cell).__name__}; "
             "for a Linen cell, pass the cell and params that its method `functional` returns."
         )
-    xs = cell.check_inputs(params, xs, "xs", min_ndim=2)
+    if cell.core.feature_axes != 1:
+        raise TypeError(f"cell must have a core whose states are vectors, got {type(cell.core).__name__}, whose are images.")
+    xs = cell.check_inputs(params, xs, "xs", time=True)
     if xs.ndim != 2 or not xs.shape[0]:
         raise ValueError(
             f"xs must be one sequence of shape (time, features) with at least one step, got shape {xs.shape}; "

@@ -41,6 +41,8 @@ class Core(abc.ABC):
     untrained: ClassVar[tuple[str, ...]] = ()  # the names of parameters that no optimiser moves
     num_gates: ClassVar[int]
     input_bias: ClassVar[bool] = True
+    feature_axes: ClassVar[int] = 1  # the axes of one example's input, drive and output: 3 where they are images
+    affine_projection: ClassVar[bool] = False  # of a core with a `project` of its own: whether it is affine in x
     hidden_features: int
 
     def __post_init__(self) -> None:
@@ -62,6 +64,14 @@ class Core(abc.ABC):
     def output_features(self) -> int:
         """The size of the output y_t; H unless the core says otherwise."""
         return self.hidden_features
+
+    def features_shape(self, features: int) -> tuple[int, ...]:
+        """The shape that one example's input, drive or output has at a step: `(features,)`, or (height, width, features)."""
+        return (features,)
+
+    def batch_shape(self, shape: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The leading axes of an array of this shape, whose last axes are the features': (time, batch…), or (batch…)."""
+        return shape[: len(shape) - self.feature_axes]
 
     @abc.abstractmethod
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
@@ -86,6 +96,14 @@ class Core(abc.ABC):
         shapes = self.input_shapes(in_features)
         zeros = {name: jnp.zeros(shape, dtype) for name, shape in shapes.items()}
         return zeros | {"kernel": jax.nn.initializers.lecun_normal()(key, shapes["kernel"], dtype)}
+
+    def in_features(self, params: Params) -> int:
+        """F, of parameters of the input projection."""
+        return int(params["kernel"].shape[-2])
+
+    def project(self, params: Params, x: Array) -> Array:
+        """The input projection `u = W x + b_x`, (..., F) -> (..., G·H), from its parameters; any number of leading axes."""
+        return affine(params, x)
 
     def prepare(self, params: Params) -> Params:
         """What `step` needs of the parameters, computed once per sequence."""

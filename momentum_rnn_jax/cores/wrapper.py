@@ -44,7 +44,7 @@ class Wrapper(KernelCore):
 
     def __post_init__(self) -> None:
         _checks.instance("core", self.core, KernelCore)
-        for method in ("step", "pre_activations", "advance"):
+        for method in ("step", "pre_activations", "advance", "project"):
             if getattr(type(self.core), method) is not getattr(KernelCore, method):
                 raise TypeError(f"core must not have a `{method}` of its own, as {type(self.core).__name__} has.")
         check_hyperparameters(self)

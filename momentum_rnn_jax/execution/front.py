@@ -70,7 +70,7 @@ def arrange(plan: Plan, problem: Problem) -> Front:
     kernel, bias = prepared["input"]["kernel"], prepared["input"].get("bias")
     if bias is not None:  # a row of the kernel, for an input of one: its gradient is then part of a product too
         kernel = jnp.concatenate([kernel, bias[jnp.newaxis]])
-        xs = _one_more(xs, 1)
+        xs = one_more(xs, 1)
     goes_back = masks.resets is not None
     if not plan.filter_inputs:
         weights = Weights(drive, core, kernel, prepared["core"], None)
@@ -111,18 +111,18 @@ def arrange(plan: Plan, problem: Problem) -> Front:
 
 def _filter(plan: Plan, drive: Any, state: Any, start: Any, xs: Array, masks: Masks) -> tuple[Any, Array, Any]:
     """The drive on `[x, p]`: the final state, `[x, p]` filtered, and the states of every step where they are returned."""
-    one = _one_more(jnp.zeros_like(xs[0]), 1)
+    one = one_more(jnp.zeros_like(xs[0]), 1)
     return scan(
         drive.update,
         state._replace(velocity=one),
-        (_one_more(xs, 0),),
+        (one_more(xs, 0),),
         start._replace(velocity=jnp.zeros_like(one)),
         masks,
         return_states=plan.return_states,
     )
 
 
-def _one_more(xs: Array, value: int) -> Array:
+def one_more(xs: Array, value: int) -> Array:
     """`[xs, value]`: `xs` with a constant feature added; `xs` may have no features."""
     return jnp.pad(xs, [(0, 0)] * (xs.ndim - 1) + [(0, 1)], constant_values=value)
 

@@ -11,12 +11,12 @@ from momentum_rnn_jax import _checks
 from momentum_rnn_jax._dtypes import at_least_float32
 from momentum_rnn_jax._pytree import is_pytree
 from momentum_rnn_jax.cell import Cell, Params, RecurrentCell
-from momentum_rnn_jax.cores import KernelCore, LinearCore
+from momentum_rnn_jax.cores import Core, KernelCore, LinearCore
 from momentum_rnn_jax.drives import Drive, HiPPO, Identity, LinearDrive, Momentum, Nesterov
 from momentum_rnn_jax.execution import cudnn_support, native_support
 
-Strategy = Literal["stepwise", "chunked", "associative", "cudnn", "native"]
-Method = Literal["auto", "stepwise", "chunked", "associative", "cudnn", "native"]
+Strategy = Literal["stepwise", "chunked", "associative", "cudnn", "native", "hoisted"]
+Method = Literal["auto", "stepwise", "chunked", "associative", "cudnn", "native", "hoisted"]
 METHODS = get_args(Method)
 
 ROWS = 2048  # of a chunk's products: time steps times batch
@@ -38,11 +38,12 @@ class Sequence(NamedTuple):
     resets: bool = False
     lengths: bool = False
     return_states: bool = False
+    feature_axes: int = 1  # how many of the last axes are those of one example
 
     @property
     def batch(self) -> Any:
         """The number of examples."""
-        return math.prod(self.shape[1:-1])
+        return math.prod(self.shape[1 : -self.feature_axes])
 
     @property
     def is_empty(self) -> bool:
@@ -77,7 +78,7 @@ class Execution:
     """How `unroll` runs a sequence.
 
     Args:
-      strategy: which part of the library runs it: "stepwise", "chunked", "associative", "cudnn" or "native".
+      strategy: which part of the library runs it: "stepwise", "chunked", "associative", "cudnn", "native" or "hoisted".
       plan: how that part works through the sequence.
       refused: the strategies that would have been preferred, each with the reason why it cannot run.
       compiled: whether it runs as one compiled program even outside of `jax.jit`; a cell that is not a pytree does not.
@@ -88,7 +89,7 @@ class Execution:
     >>> cell = mr.ReleasedNesterovLSTM(mr.LSTM(8))
     >>> execution = mr.resolve(cell, cell.init(jax.random.key(0), 3), jnp.ones((5, 2, 3)))
     >>> execution.strategy, [strategy for strategy, reason in execution.refused]
-    ('stepwise', ['native', 'cudnn', 'chunked', 'associative'])
+    ('stepwise', ['native', 'cudnn', 'chunked', 'associative', 'hoisted'])
     """
 
     strategy: Strategy
@@ -103,6 +104,8 @@ class Execution:
             return f"stepwise: {self.refused[-1][1] if self.refused else 'the method asked for'}."
         if self.strategy == "associative":
             return f"associative: coefficients for all steps at once, then an associative scan; {self.drive}."
+        if self.strategy == "hoisted":
+            return f"hoisted: projection and drive for all steps at once, then a scan of the core's step; {self.drive}."
         if self.strategy == "cudnn":
             return f"cudnn: NVIDIA's LSTM after the projection and the drive; {self.drive}."
         merged = ", merged with every step's product" if self.plan.merged else ""
@@ -145,8 +148,8 @@ def decide(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: st
                 break
             refused.append((candidate, reasons[candidate]))
         # The last reason is the one that is printed: that of the strategy made for this kind of core.
-        if isinstance(cell, Cell) and cell.core.recurrence == "kernel":
-            refused = [one for one in refused if one[0] != "associative"]
+        if isinstance(cell, Cell):
+            refused = [one for one in refused if one[0] not in _FOR_OTHERS[cell.core.recurrence]]
     elif method != "stepwise":
         if reasons[method] and not sequence.is_empty:
             raise ValueError(f"method must not be {method!r} here: {reasons[method]}.")
@@ -155,7 +158,12 @@ def decide(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: st
     if remat != "auto" and strategy not in ("chunked", "native") and not sequence.is_empty:
         raise ValueError(f"remat must be 'auto' where the cell runs {strategy}, got {remat!r}.")
     plan = Plan(return_states=sequence.return_states)
-    if strategy in ("chunked", "cudnn", "native"):
+    if strategy == "hoisted":
+        assert isinstance(cell, Cell)
+        filter_inputs = isinstance(cell.drive, LinearDrive) and _filters_inputs(cell, sequence, on_cudnn=False)
+        plan = dataclasses.replace(plan, filter_inputs=filter_inputs)
+        plan = dataclasses.replace(plan, initial_velocity=filter_inputs and not _from_zero(cell.drive, sequence))
+    elif strategy in ("chunked", "cudnn", "native"):
         assert isinstance(cell, Cell)
         plan = _plan(cell, sequence, remat, strategy)
     return Execution(strategy, plan, tuple(refused), is_pytree(cell), sequence, _drive_in_words(cell, sequence, plan))
@@ -191,7 +199,9 @@ def _plan(cell: Cell, sequence: Sequence, remat: str | int, strategy: str) -> Pl
 
 def _filters_inputs(cell: Cell, sequence: Sequence, *, on_cudnn: bool) -> bool:
     """Whether the drive acts on the inputs: it may, and there are fewer of them, with two of the filter's own, than gates."""
-    gates = cell.core.drive_features
+    core, gates = cell.core, cell.core.drive_features
+    if type(core).project is not Core.project and not core.affine_projection:
+        return False
     return _may_filter(cell.drive, gates, sequence, on_cudnn) and sequence.shape[-1] + 2 < gates
 
 
@@ -209,7 +219,7 @@ def _may_filter(drive: Drive, gates: int, sequence: Sequence, on_cudnn: bool) ->
         return False
     if not _from_zero(drive, sequence) and (sequence.resets or on_cudnn):
         return False
-    u = jax.ShapeDtypeStruct((1, gates), sequence.dtype)
+    u = jax.ShapeDtypeStruct((1,) * sequence.feature_axes + (gates,), sequence.dtype)
     clock = jax.eval_shape(drive.start, u)._replace(velocity=None)
     coefficients = jax.eval_shape(lambda drive, clock: drive.coefficients(clock, u), drive, clock)
     return all(leaf.shape[-1:] in ((), (1,)) for leaf in jax.tree.leaves(coefficients))
@@ -241,7 +251,14 @@ def _why_not(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: 
         "cudnn": _why_not_cudnn(cell, sequence, remat, asked=method == "cudnn"),
         "associative": associative,
         "chunked": _why_not_fast(cell, prepared, sequence, "kernel"),
+        "hoisted": _why_not_hoisted(cell, sequence),
     }
+
+
+def _why_not_hoisted(cell: Cell, sequence: Sequence) -> str:
+    if cell.core.recurrence != "general":
+        return f"its core, {type(cell.core).__name__}, recurs by a product or linearly, which other strategies are made for"
+    return "there are no steps" if sequence.is_empty else ""
 
 
 def _why_not_cudnn(cell: Cell, sequence: Sequence, remat: str | int, *, asked: bool) -> str:
@@ -278,11 +295,12 @@ def _why_not_fast(cell: Cell, prepared: Params, sequence: Sequence, recurrence: 
     return ""
 
 
-_PREFERENCE: tuple[Strategy, ...] = ("native", "cudnn", "chunked", "associative")
+_PREFERENCE: tuple[Strategy, ...] = ("native", "cudnn", "chunked", "associative", "hoisted")
+_FOR_OTHERS = {"kernel": ("associative", "hoisted"), "linear": ("hoisted",), "general": ()}
 _GENERAL = "its core, {}, is neither a KernelCore nor a LinearCore"
 _OVERRIDES: dict[str, tuple[type, tuple[str, ...]]] = {  # the base, and the methods that a fast path does not call
-    "kernel": (KernelCore, ("step", "pre_activations", "advance")),
-    "linear": (LinearCore, ("step",)),
+    "kernel": (KernelCore, ("step", "pre_activations", "advance", "project")),
+    "linear": (LinearCore, ("step", "project")),
 }
 
 

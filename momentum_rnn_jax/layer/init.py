@@ -58,12 +58,11 @@ def init_params(
 
 
 def _by_gate(cell: RecurrentCell, name: str, init: Initializer, key: Array, kernel: Array) -> Array:
-    rows, columns = kernel.shape
+    *rows, columns = kernel.shape
     H = cell.core.hidden_features
-    if columns % H:  # not gates of H columns: one map
-        return _drawn(name, init, key, (rows, columns), kernel.dtype)
-    gates = [_drawn(name, init, k, (rows, H), kernel.dtype) for k in jax.random.split(key, columns // H)]
-    return jnp.concatenate(gates, axis=1)
+    size = columns if columns % H else H  # a core may have kernels of another width, which are drawn whole
+    gates = [_drawn(name, init, k, (*rows, size), kernel.dtype) for k in jax.random.split(key, columns // size)]
+    return jnp.concatenate(gates, axis=-1)
 
 
 def _drawn(name: str, init: Any, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:

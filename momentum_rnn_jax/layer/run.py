@@ -34,9 +34,10 @@ def step(
 
     Every step draws its own noise, that of variational dropout too, which a layer draws once for a sequence.
     """
-    inputs = cell.check_inputs(params, inputs, "inputs", min_ndim=1).astype(dtype)
-    state = _entering(cell, params, dtype, carry, "carry", inputs.shape[:-1])
-    noise = sample_noise(cell, noise_key, (1, *inputs.shape[:-1]), dtype)
+    inputs = cell.check_inputs(params, inputs, "inputs", time=False).astype(dtype)
+    batch_shape = cell.core.batch_shape(inputs.shape)
+    state = _entering(cell, params, dtype, carry, "carry", batch_shape)
+    noise = sample_noise(cell, noise_key, (1, *batch_shape), dtype)
     noise = jax.tree.map(lambda leaf: leaf[0], noise)
     state, y = cell.advance(cell.prepare(params, dtype), state, inputs, noise)
     return _with_dtypes_of(carry, state), y
@@ -73,14 +74,16 @@ def run(
       keep_order: with `reverse`, outputs and states in the order of the inputs.
       seq_lengths, resets, method, remat: as in `unroll`.
     """
-    inputs = cell.check_inputs(params, inputs, "inputs", min_ndim=2)
-    time_axis = 0 if time_major else inputs.ndim - 2
+    inputs = cell.check_inputs(params, inputs, "inputs", time=True)
+    leading = cell.core.batch_shape(inputs.shape)
+    time_axis = 0 if time_major else len(leading) - 1
     xs = jnp.moveaxis(inputs, time_axis, 0)
+    batch_shape = cell.core.batch_shape(xs.shape)[1:]
     if resets is not None:
-        _checks.mask("resets", resets, inputs.shape[:-1])
+        _checks.mask("resets", resets, leading)
         resets = jnp.moveaxis(jnp.asarray(resets), time_axis, 0)
     if seq_lengths is not None:
-        _checks.lengths("seq_lengths", seq_lengths, xs.shape[1:-1], xs.shape[0])
+        _checks.lengths("seq_lengths", seq_lengths, batch_shape, xs.shape[0])
         seq_lengths = _checks.clamped_lengths(seq_lengths, xs.shape[0])
     if reverse:
         xs = _flip(xs, seq_lengths)
@@ -90,8 +93,8 @@ def run(
             resets = jnp.concatenate([jnp.zeros_like(flipped[:1]), flipped[:-1]])
     state = None
     if initial_carry is not None:
-        state = _entering(cell, params, dtype, initial_carry, "initial_carry", xs.shape[1:-1])
-    noise = sample_noise(cell, noise_key, xs.shape[:-1], dtype)
+        state = _entering(cell, params, dtype, initial_carry, "initial_carry", batch_shape)
+    noise = sample_noise(cell, noise_key, (xs.shape[0], *batch_shape), dtype)
     options: dict[str, Any] = {"noise": noise, "dtype": dtype, "remat": remat, "return_states": return_states}
     final, *series = unroll(cell, params, xs, state, method, seq_lengths=seq_lengths, resets=resets, **options)
     if reverse and keep_order:

@@ -163,6 +163,11 @@ class RecurrentCell(CellModule):
             raise ValueError("effective needs variables: module.bind(variables).effective.")
         return learning.moved(self.cell, learning.by_path(self.get_variable("params", "learnt", {})))
 
+    @property
+    def num_feature_axes(self) -> int:
+        """One, as inputs are (batch…, F); three for convolutional cores, (batch…, height, width, F)."""
+        return self.cell.core.feature_axes
+
     @linen.nowrap
     def initialize_carry(self, rng: Array, input_shape: tuple[int, ...]) -> CellState:
         """The carry before the first step, the cell's initial state, for inputs of shape (batch…, F). `rng` is not used.
@@ -174,10 +179,11 @@ class RecurrentCell(CellModule):
         Raises:
           TypeError, ValueError: `input_shape` is not a tuple of sizes.
         """
-        input_shape = _checks.sizes("input_shape", input_shape, 1)
+        core = self.cell.core
+        input_shape = _checks.sizes("input_shape", input_shape, core.feature_axes)
         init = jax.eval_shape(lambda: self.cell.prepare(self.cell.init(jax.random.key(0), input_shape[-1], self.param_dtype)))
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), init)
-        return self.cell.start(zeros, input_shape[:-1])
+        return self.cell.start(zeros, core.batch_shape(input_shape))
 
     def noise_key(self, deterministic: bool | None = None) -> Array | None:
         if not layer.samples_noise(self.cell) or linen.merge_param("deterministic", self.deterministic, deterministic):

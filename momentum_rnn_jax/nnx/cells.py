@@ -101,7 +101,8 @@ class CellModule(nnx.RNNCellBase):
             got = _checks.describe(carry_init)
             raise ValueError(f"carry_init must be None, got {got}: map over the carry that initialize_carry returns instead.")
         cell, params = self.functional()
-        return cell.initial_state(params, _checks.sizes("input_shape", input_shape, 1)[:-1])
+        input_shape = _checks.sizes("input_shape", input_shape, cell.core.feature_axes)
+        return cell.initial_state(params, cell.core.batch_shape(input_shape))
 
     def __call__(self, carry: CellState, inputs: Array) -> tuple[CellState, Array]:
         """One step: `(carry, x_t)` -> `(new carry, y_t)`, (batch…, F) -> (batch…, H).
@@ -113,8 +114,8 @@ class CellModule(nnx.RNNCellBase):
 
     @property
     def num_feature_axes(self) -> int:
-        """One: inputs are (batch…, F)."""
-        return 1
+        """One, as inputs are (batch…, F); three for convolutional cores, (batch…, height, width, F)."""
+        return self.functional()[0].core.feature_axes
 
 
 class RecurrentCell(CellModule):
