@@ -48,7 +48,7 @@ def transition(order: int, measure: str = "legs") -> tuple[Matrix, Matrix]:
     r, (row, column) = np.sqrt(2 * n + 1), np.meshgrid(n, n, indexing="ij")
     sign = (-1.0) ** (row - column)
     if measure == "legs":
-        return -np.where(row > column, np.outer(r, r), np.diag(n + 1)), r
+        return np.where(row > column, -np.outer(r, r), np.diag(-(n + 1))), r
     if measure == "legt":
         return -np.outer(r, r) * np.where(row < column, sign, 1), r
     if measure == "lmu":
