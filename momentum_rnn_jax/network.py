@@ -123,7 +123,7 @@ class Network:
         return NetworkState(tuple(states), tuple(outputs)), outputs[-1]
 
     def unroll(self, params: Sequence[Params], xs: Array, state: NetworkState | None = None) -> tuple[NetworkState, Array]:
-        """Run it over (time, batch…, height, width, F), from `initial_state` unless given: `(final state, ys)`; a scan.
+        """Run it over (time, batch…, height, width, F), a scan of the step: `(final state, ys)`.
 
         Raises:
           TypeError, ValueError: an argument does not fit the network; the message names it.

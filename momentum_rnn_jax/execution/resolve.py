@@ -219,10 +219,12 @@ def _may_filter(drive: Drive, gates: int, sequence: Sequence, on_cudnn: bool) ->
         return False
     if not _from_zero(drive, sequence) and (sequence.resets or on_cudnn):
         return False
-    u = jax.ShapeDtypeStruct((1,) * sequence.feature_axes + (gates,), sequence.dtype)
+    # In a state that was given, the pixels of an image may have taken different numbers of steps.
+    pixels = (1 if _from_zero(drive, sequence) else 2,) * (sequence.feature_axes - 1)
+    u = jax.ShapeDtypeStruct((1, *pixels, gates), sequence.dtype)
     clock = jax.eval_shape(drive.start, u)._replace(velocity=None)
     coefficients = jax.eval_shape(lambda drive, clock: drive.coefficients(clock, u), drive, clock)
-    return all(leaf.shape[-1:] in ((), (1,)) for leaf in jax.tree.leaves(coefficients))
+    return all(size == 1 for leaf in jax.tree.leaves(coefficients) for size in leaf.shape[-sequence.feature_axes :])
 
 
 def _from_zero(drive: Drive, sequence: Sequence) -> bool:
