@@ -7,7 +7,10 @@ import re
 import sys
 
 # Programs that run for a moment need no optimising: most of the time goes into compiling them. `XLA_FLAGS= make test` does it.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1",
+)
 
 import jax
 import pytest
