@@ -21,8 +21,9 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal --durations=10
 
+# All tests, and XLA's code is that of users but for LLVM's optimisation: `make test` compiles more quickly (tests/conftest.py).
 test-all: $(VENV)/.installed
-	$(RUN) -m pytest -n $(WORKERS) --dist worksteal --durations=10 -m "exhaustive or not exhaustive"
+	XLA_FLAGS="$${XLA_FLAGS---xla_backend_optimization_level=0}" $(RUN) -m pytest -n $(WORKERS) --dist worksteal --durations=10 -m "exhaustive or not exhaustive"
 
 # What depends on whether the native kernels are there, once more without them.
 test-without-native: $(VENV)/.installed

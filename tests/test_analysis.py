@@ -24,12 +24,13 @@ from momentum_rnn_jax.analysis._scaled import spectral_norm
 from tests import user_cores
 from tests.flax_cells import standard_promotion
 from tests.new_cores import NEW_CORES
-from tests.registry import CELLS, COMMON_CORES, FEATURES, HIDDEN, problem, split_floats
+from tests.registry import CELLS, COMMON_CORES, COVERING, FEATURES, HIDDEN, params_of, problem, split_floats
 
-# Every drive before one core, every common core after one drive, and the cell that is neither.
+# Every drive before one core, every common core after one drive, what covers both, and the cell that is neither.
 MOMENTUM = [f"momentum-{core}" for core in COMMON_CORES]
-NAMES = [name for name in CELLS if name.endswith("-lstm") or name in MOMENTUM or "-" not in name]
-every_cell = pytest.mark.parametrize("name", NAMES)
+COMMON = COVERING - {name for name, cell in CELLS.items() if cell.core in NEW_CORES.values()}
+NAMES = [name for name in CELLS if name.endswith("-lstm") or name in MOMENTUM or name in COMMON]
+every_cell = pytest.mark.parametrize("name", params_of(NAMES))
 T = 5
 
 
@@ -69,6 +70,13 @@ OTHER_CORES = NEW_CORES | {
     "compiled": Compiled(HIDDEN),
 }
 every_other_core = pytest.mark.parametrize("core", OTHER_CORES)
+
+
+def varied(names, some, wrts, covering):
+    """`(name, wrt)` as parameters of a test: all of the state for those that cover the others, and its parts for some of them."""
+    marks = {True: (), False: pytest.mark.exhaustive}
+    pairs = [(name, wrt, name in covering and (wrt == "full" or name in some)) for name in names for wrt in wrts]
+    return pytest.mark.parametrize(("name", "wrt"), [pytest.param(*pair, marks=marks[often]) for *pair, often in pairs])
 
 
 def single(name, dtype=float, time=T):
@@ -145,58 +153,57 @@ def composed(cell, params, xs, state, wrt):
     return z, lambda z: jax.lax.scan(step, z, (xs, states_before(cell, params, xs, state)))[0]
 
 
-@every_cell
-def test_products_are_jacobians_of_composed_maps(float64, name):
+@varied(NAMES, ["momentum-lstm"], ("hidden", "core", "full"), COVERING)
+def test_products_are_jacobians_of_composed_maps(float64, name, wrt):
     cell, params, xs, state = single(name)
-    for wrt in ("hidden", "core", "full") if name.startswith("momentum-") else ("core", "full"):
+    z = ravel_pytree(taken(state, wrt))[0]
+    direction = jnp.asarray(np.random.default_rng(1).normal(size=z.size))
+
+    @jax.jit  # one program, which compiles faster than three
+    def work_out(state, eps=1e-5):
         z, through = composed(cell, params, xs, state, wrt)
-        direction = jnp.asarray(np.random.default_rng(1).normal(size=z.size))
+        difference = (through(z + eps * direction) - through(z - eps * direction)) / (2 * eps)
+        product = analysis.jacobian_product(cell, params, xs, state, wrt=wrt)
+        return jax.jacfwd(through)(z), difference, product, analysis.step_jacobians(cell, params, xs, state, wrt)
 
-        @jax.jit  # one program, which compiles faster than three
-        def work_out(z, wrt=wrt, through=through, direction=direction, eps=1e-5):
-            difference = (through(z + eps * direction) - through(z - eps * direction)) / (2 * eps)
-            product = analysis.jacobian_product(cell, params, xs, state, wrt=wrt)
-            return jax.jacfwd(through)(z), difference, product, analysis.step_jacobians(cell, params, xs, state, wrt)
-
-        jacobian, difference, product, steps = work_out(z)
-        assert steps.shape == (T, z.size, z.size)
-        scale = np.abs(jacobian).max()
-        np.testing.assert_allclose(product, jacobian, rtol=0, atol=1e-9 * scale)
-        np.testing.assert_allclose(np.linalg.multi_dot(steps[::-1]), jacobian, rtol=0, atol=1e-9 * scale)
-        np.testing.assert_allclose(product @ direction, difference, rtol=0, atol=1e-6 * np.abs(difference).max())
+    jacobian, difference, product, steps = work_out(state)
+    assert steps.shape == (T, z.size, z.size)
+    scale = np.abs(jacobian).max()
+    np.testing.assert_allclose(product, jacobian, rtol=0, atol=1e-9 * scale)
+    np.testing.assert_allclose(np.linalg.multi_dot(steps[::-1]), jacobian, rtol=0, atol=1e-9 * scale)
+    np.testing.assert_allclose(product @ direction, difference, rtol=0, atol=1e-6 * np.abs(difference).max())
 
 
-@every_other_core
-def test_products_are_jacobians_of_the_state_after_some_steps(float64, core):
-    cell, params, xs, state = arranged(mr.Cell(OTHER_CORES[core], mr.Momentum(mu=0.6, step_size=0.7)), time=3)
+@varied(OTHER_CORES, ["recurrent_dropout_lstmp", "compiled"], ("hidden", "core", "full"), OTHER_CORES)
+def test_products_are_jacobians_of_the_state_after_some_steps(float64, name, wrt):
+    cell, params, xs, state = arranged(mr.Cell(OTHER_CORES[name], mr.Momentum(mu=0.6, step_size=0.7)), time=3)
 
-    def after(z, wrt, unravel):
+    def after(z, unravel):
         last, _ = jax.lax.scan(lambda state, x: (cell.step(params, state, x)[0], None), replaced(state, wrt, unravel(z)), xs)
         return ravel_pytree(taken(last, wrt))[0]
 
-    @partial(jax.jit, static_argnums=0)
-    def work_out(wrt):
+    @jax.jit
+    def work_out():
         z, unravel = ravel_pytree(taken(state, wrt))
-        through = composed(cell, params, xs, state, wrt)[1] if wrt == "hidden" else lambda z: after(z, wrt, unravel)
+        through = composed(cell, params, xs, state, wrt)[1] if wrt == "hidden" else lambda z: after(z, unravel)
         run = cell, params, xs, state
         spectrum = analysis.singular_spectrum(*run, wrt=wrt), analysis.lyapunov_spectrum(*run, wrt=wrt)
         product, log_norms = analysis.jacobian_product(*run, wrt=wrt), analysis.jacobian_log_norms(*run, wrt, "frobenius")
         return jax.jacfwd(through)(z), product, analysis.step_jacobians(*run, wrt), log_norms, spectrum
 
-    for wrt in ("hidden", "core", "full"):
-        jacobian, product, steps, log_norms, (singular, exponents) = work_out(wrt)
-        scale = np.abs(jacobian).max()
-        np.testing.assert_allclose(product, jacobian, rtol=0, atol=1e-9 * scale)
-        np.testing.assert_allclose(np.linalg.multi_dot(steps[::-1]), jacobian, rtol=0, atol=1e-9 * scale)
-        assert log_norms[0] == pytest.approx(np.log10(np.linalg.norm(jacobian)), abs=1e-9)
-        resolved = ~np.isnan(singular)
-        expected = np.linalg.svd(jacobian, compute_uv=False)
-        np.testing.assert_allclose(10 ** singular[resolved], expected[resolved], rtol=0, atol=1e-9 * scale)
-        Q, stretched = np.eye(len(jacobian)), 1.0
-        for J in steps:
-            Q, R = np.linalg.qr(J @ Q)
-            stretched = stretched * np.abs(np.diag(R))
-        np.testing.assert_allclose(np.exp(3 * exponents), np.sort(stretched)[::-1], rtol=0, atol=1e-9)
+    jacobian, product, steps, log_norms, (singular, exponents) = work_out()
+    scale = np.abs(jacobian).max()
+    np.testing.assert_allclose(product, jacobian, rtol=0, atol=1e-9 * scale)
+    np.testing.assert_allclose(np.linalg.multi_dot(steps[::-1]), jacobian, rtol=0, atol=1e-9 * scale)
+    assert log_norms[0] == pytest.approx(np.log10(np.linalg.norm(jacobian)), abs=1e-9)
+    resolved = ~np.isnan(singular)
+    expected = np.linalg.svd(jacobian, compute_uv=False)
+    np.testing.assert_allclose(10 ** singular[resolved], expected[resolved], rtol=0, atol=1e-9 * scale)
+    Q, stretched = np.eye(len(jacobian)), 1.0
+    for J in np.asarray(steps):
+        Q, R = np.linalg.qr(J @ Q)
+        stretched = stretched * np.abs(np.diag(R))
+    np.testing.assert_allclose(np.exp(3 * exponents), np.sort(stretched)[::-1], rtol=0, atol=1e-9)
 
 
 @every_cell
@@ -255,7 +262,7 @@ def norm_by_step(gradients):
     return np.linalg.norm(gradients.reshape(len(gradients), -1), axis=1)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", params_of(CELLS))
 def test_inputs_against_automatic_differentiation(float64, name):
     check_inputs(name, *single(name, time=3))
 
@@ -335,7 +342,7 @@ def test_log_norms_and_exponents_are_those_of_the_products(float64, name):
     np.testing.assert_allclose(by_blocks, whole, rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", params_of(CELLS))
 def test_every_cell_can_be_compiled_and_batched(name):
     """Traced, not run: shapes and dtypes are known then. Nothing is computed in less than float32."""
     cell, params, xs, state = single(name, jnp.bfloat16)
@@ -366,7 +373,12 @@ def test_a_compiled_batch_is_a_loop_over_its_sequences(float64, name):
 
 
 @pytest.mark.parametrize(
-    "core", [mr.GRU(HIDDEN), mr.LSTM(HIDDEN), mr.Zoneout(mr.GRU(HIDDEN), rate=0.2)], ids=["gru", "lstm", "zoneout"]
+    "core",
+    [
+        pytest.param(mr.GRU(HIDDEN), marks=pytest.mark.exhaustive, id="gru"),
+        pytest.param(mr.LSTM(HIDDEN), marks=pytest.mark.exhaustive, id="lstm"),
+        pytest.param(mr.Zoneout(mr.GRU(HIDDEN), rate=0.2), id="zoneout"),
+    ],
 )
 def test_recurrent_dropout_without_noise_is_the_core_inside(float64, core):
     run, wrapped = (mr.Cell(core, mr.Momentum()) for core in (core, mr.RecurrentDropout(core, rate=0.3)))
@@ -394,14 +406,19 @@ class TestLinear:
             product = analysis.jacobian_product(cell, params, xs, start=start, stop=stop)
             np.testing.assert_allclose(product, expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max())
 
+    @staticmethod
+    @partial(jax.jit, static_argnames="norm")
+    def log_norms(params, norm):
+        cell = mr.Cell(mr.Elman(3, activation="identity"))
+        return analysis.jacobian_log_norms(cell, params, jnp.ones((10_000, 1), params["core"]["kernel"].dtype), norm=norm)
+
     @pytest.mark.parametrize("rho", [0.3, 0.99, 3.0])
     @pytest.mark.parametrize("norm", ["spectral", "frobenius"])
     def test_ten_thousand_steps_of_a_symmetric_matrix(self, float64, rho, norm):
-        cell, params = linear_rnn(symmetric([rho, -0.5 * rho, 0.1 * rho]))
+        _, params = linear_rnn(symmetric([rho, -0.5 * rho, 0.1 * rho]))
         distances = np.arange(10_000, -1, -1)
         for dtype, rtol in ((jnp.float64, 1e-6), (jnp.float32, 1e-5)):
-            cast = jax.tree.map(lambda leaf, dtype=dtype: leaf.astype(dtype), params)
-            log_norms = analysis.jacobian_log_norms(cell, cast, jnp.ones((10_000, 1), dtype), norm=norm)
+            log_norms = self.log_norms(jax.tree.map(lambda leaf, dtype=dtype: np.asarray(leaf, dtype), params), norm)
             assert log_norms.dtype == dtype
             far = distances > 20  # the smaller eigenvalues are gone
             np.testing.assert_allclose(log_norms[far], distances[far] * np.log10(rho), rtol=rtol)
@@ -541,7 +558,7 @@ class TestDrivesOfOnesOwn:
 
 
 class TestTheorem:
-    @pytest.fixture(params=["tanh", "sigmoid", "identity", "orthogonal", "per_unit"])
+    @pytest.fixture(params=["tanh", pytest.param("sigmoid", marks=pytest.mark.exhaustive), "identity", "orthogonal", "per_unit"])
     def case(self, request, float64):
         activation = request.param if request.param in ("tanh", "sigmoid", "identity") else "tanh"
         mu = jnp.linspace(0.2, 0.9, HIDDEN) if request.param == "per_unit" else 0.6

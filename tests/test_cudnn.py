@@ -1,6 +1,7 @@
 """cuDNN's LSTM without a GPU: JAX's two primitives get a lowering for the CPU, by JAX's reference of what they compute."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -70,18 +71,26 @@ def loss(cell, params, xs, state=None, **how):
 
 
 @pytest.mark.parametrize(
-    "name", [n if n in ("momentum-lstm", "stateless") else pytest.param(n, marks=pytest.mark.exhaustive) for n in CELL_NAMES]
+    ("name", "given"),
+    [
+        pytest.param(*case, marks=() if case in (("momentum-lstm", True), ("stateless", False)) else pytest.mark.exhaustive)
+        for case in itertools.product(CELL_NAMES, (False, True))
+    ],
 )
-@pytest.mark.parametrize("given", [False, True])
 def test_it_computes_what_stepwise_does(imitated, name, given):
     cell, params, xs = small(name, batch=(2, 3))
-    state = mr.unroll(cell, params, 2 * xs, method="stepwise")[0] if given else None
+    state = jax.jit(lambda xs: mr.unroll(cell, params, xs, method="stepwise")[0])(2 * xs) if given else None
     gradients = jax.grad(loss, argnums=(0, 1, 2, 3) if given else (0, 1, 2))
-    results = mr.unroll(cell, params, xs, state, "cudnn")
-    assert_close(results, mr.unroll(cell, params, xs, state, "stepwise"), 1e-5)
-    on_cudnn = functools.partial(gradients, method="cudnn")
-    assert calls(on_cudnn, cell, params, xs, state) == (True, True)
-    assert_close(on_cudnn(cell, params, xs, state), gradients(cell, params, xs, state, method="stepwise"), 1e-4)
+
+    @functools.partial(jax.jit, static_argnames="method")
+    def run(*given, method):
+        return mr.unroll(*given, method), gradients(*given, method=method)
+
+    assert calls(functools.partial(gradients, method="cudnn"), cell, params, xs, state) == (True, True)
+    results, derivatives = run(cell, params, xs, state, method="cudnn")
+    expected, expected_derivatives = run(cell, params, xs, state, method="stepwise")
+    assert_close(results, expected, 1e-5)
+    assert_close(derivatives, expected_derivatives, 1e-4)
 
 
 @pytest.mark.parametrize("name", ["momentum-lstm", pytest.param("adam-lstm", marks=pytest.mark.exhaustive)])

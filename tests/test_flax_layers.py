@@ -16,6 +16,15 @@ from tests.flax_cells import NAMES, TOLERANCE, F, H, T, compiled, function_of, i
 from tests.registry import assert_close
 
 EXACT = 1e-12  # float64
+# One named cell for each drive, and with them each core.
+COVERING = {"RNNCell", "MomentumLSTMCell", "AdamGRUCell", "RMSPropOrthogonalCell", "NesterovRNNCell"}
+
+
+def marked(names, often):
+    """Names as parameters of a test, exhaustive but for some."""
+    return [name if name in often else pytest.param(name, marks=pytest.mark.exhaustive) for name in names]
+
+
 flax_nnx_rnn = functools.partial(nnx.RNN, rngs=False)
 
 
@@ -87,12 +96,12 @@ def mended(function):
     return run
 
 
-@pytest.mark.parametrize(("name", "learnable"), [*((name, None) for name in NAMES), ("AdamLSTMCell", "per_unit")])
-def test_every_cell_gives_the_same_in_every_layer(name, learnable, float64):
+@pytest.mark.parametrize("name", marked([*NAMES, "AdamLSTMCell, learnable"], {*COVERING, "AdamLSTMCell, learnable"}))
+def test_every_cell_gives_the_same_in_every_layer(name, float64):
     """Forwards and backwards, time-major, with two batch axes, lengths from 0 to full, and a carry to begin with."""
     options = {"param_dtype": jnp.float64}
-    if learnable:
-        options["learnable"] = learnable
+    if name.endswith(", learnable"):
+        name, options["learnable"] = name.removesuffix(", learnable"), "per_unit"
     if "Orthogonal" in name:
         options["mapping"] = "cayley"  # compiles in half the time
     layers, params = in_both_directions(name, **options)
@@ -193,7 +202,7 @@ def saved_and_loaded(carry, path):
         return jax.tree.unflatten(jax.tree.structure(carry), [jnp.asarray(file[key]) for key in file.files])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", marked(NAMES, COVERING))
 def test_streaming_step_by_step_and_in_chunks_with_the_carry_saved_in_between(name, tmp_path):
     rnn, xs = mnnx.RNN(make(name), return_carry=True), inputs(2, T, F)
     step = nnx.jit(lambda cell, carry, x: cell(carry, x))
@@ -257,7 +266,7 @@ PACKING = {
 }
 
 
-@pytest.mark.parametrize("kind", PACKING)
+@pytest.mark.parametrize("kind", marked(PACKING, {"RNN", "RNN in Linen, reverse", "Stack", "Stack in Linen"}))
 def test_packed_episodes_are_those_run_one_by_one(kind):
     layer = PACKING[kind]()
     xs, lengths = inputs(2, 8, F), jnp.array([8, 7])

@@ -17,7 +17,7 @@ def test_they_equal_those_outside(name):
 
 
 def test_they_are_summed_over_devices():
-    flags = "--xla_force_host_platform_device_count=4 --xla_backend_optimization_level=0"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=4"
     result = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.sharded_gradients"],
         cwd=ROOT,

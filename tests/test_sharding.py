@@ -9,8 +9,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 def test_meshes_of_automatic_and_explicit_axes_and_shard_map():
-    # Programs that run for a moment need no optimising.
-    flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
     result = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.sharded"],
         cwd=ROOT,
