@@ -280,7 +280,7 @@ class Loop:
             line = {"kind": "epoch", "epoch": epoch, "step": int(done[number])}
             finite[number] = self._add(number, scores, line, int(done[number]))
             better[number] = look and finite[number] and self.best[number] is not before
-            if look and self.program.averages and since[number] == NEVER:
+            if look and finite[number] and self.program.averages and since[number] == NEVER:
                 assert isinstance(self.config, Language)
                 assert self.config.nonmonotone is not None
                 mine = [line for line in self.progress.metrics if line.get("run", 0) == number]

@@ -174,6 +174,14 @@ def eight():
     return Runs(config, [seed for seed, *_ in points], mu=[mu for _, mu, _ in points], step_size=[s for *_, s in points])
 
 
+def test_a_run_that_diverges_before_any_look_at_validation_stops_alone_where_steps_are_averaged(tmp_path):
+    values = changed(TINY_LANGUAGE, "epochs=1", "layers=1", "hidden_features=3", "nonmonotone=1")
+    grid = ("--step-size", "0.6", "3e38")
+    assert command(tmp_path, "--config", "text_momentum_lstm", "--set", *values, *grid) == 0
+    found = lines(tmp_path / "text_momentum_lstm-sweep" / "momentum_lstm")
+    assert [(line["kind"], line["run"]) for line in found] == [("epoch", 0), ("diverged", 1), ("test", 0)]
+
+
 def test_a_run_stops_at_the_step_where_it_diverged():
     of = eight()
     first = of.advance(of.start(), 1)
