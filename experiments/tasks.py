@@ -176,7 +176,7 @@ def load(config: Config, data_dir: Path | None, source: Path | None) -> tuple[St
     """
     if isinstance(config, Memory):
         if source is not None:
-            raise RunError(f"--source {source}: the task {config.task!r} generates its sequences and has no source")
+            raise RunError(f"--source {source}: the task {config.task!r} has no source: it generates its sequences")
         return generated(config)
     options: dict[str, Any] = {}
     if isinstance(config, Mnist):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import comparison, datasets, demo, runs
+from experiments import comparison, datasets, demo, loop, runs
 from experiments.comparison import CELLS, TITLES
 from experiments.configs import CONFIGS
 from experiments.datasets import DataError, digits, drifts
@@ -130,7 +130,7 @@ def test_digits_are_split_by_class_into_disjoint_parts():
 
 
 def test_digits_have_no_source():
-    with pytest.raises(DataError, match="digits has no source, got elsewhere: its images come with scikit-learn"):
+    with pytest.raises(DataError, match="digits has no source, got elsewhere: its data comes with the code"):
         datasets.load("digits", "anywhere", "elsewhere")
 
 
@@ -160,7 +160,7 @@ def test_drifts_are_sines_of_five_periods_under_white_noise():
 
 
 def test_drifts_have_no_source():
-    with pytest.raises(DataError, match="drifts has no source, got elsewhere: its signals are made from a seed"):
+    with pytest.raises(DataError, match="drifts has no source, got elsewhere: its data comes with the code"):
         datasets.load("drifts", "anywhere", "elsewhere")
 
 
@@ -169,12 +169,12 @@ def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss():
         return {"validation_accuracy": accuracy, "validation_loss": loss}
 
     old = line(0.8, 0.5)
-    assert runs.is_better(line(0.9, 0.9), old, by_accuracy=True)
-    assert not runs.is_better(line(0.7, 0.1), old, by_accuracy=True)
-    assert runs.is_better(line(0.8, 0.4), old, by_accuracy=True)
-    assert not runs.is_better(line(0.8, 0.6), old, by_accuracy=True)
-    assert runs.is_better(line(0.1, 0.4), old, by_accuracy=False)
-    assert runs.is_better(line(0.1, 9.0), None, by_accuracy=True)
+    assert loop.is_better(line(0.9, 0.9), old, by_accuracy=True)
+    assert not loop.is_better(line(0.7, 0.1), old, by_accuracy=True)
+    assert loop.is_better(line(0.8, 0.4), old, by_accuracy=True)
+    assert not loop.is_better(line(0.8, 0.6), old, by_accuracy=True)
+    assert loop.is_better(line(0.1, 0.4), old, by_accuracy=False)
+    assert loop.is_better(line(0.1, 9.0), None, by_accuracy=True)
 
 
 def result(name, *accuracies):

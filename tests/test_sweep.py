@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import checkpoint, configs, grid, runs, sweep, training
+from experiments import checkpoint, configs, grid, loop, sweep, training
 from experiments.configs.base import arguments_of
 from tests.train_command import (
     NAME,
@@ -115,7 +115,7 @@ def test_runs_that_average_their_steps_are_those_one_by_one(tmp_path):
 
 def test_all_runs_of_a_cell_are_one_program(tmp_path, monkeypatch):
     """However many calls, seeds and values there are: one program trains, and one for each number of runs."""
-    monkeypatch.setattr(runs, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)
     few = ("--mu", "0.5", "--step-size", "3e38", "--seeds", "0", "1")  # these diverge
     many = ("--mu", "0.5", "0.1", "0.2", "--step-size", "0.5", "1", "--seeds", "0", "1")
     others = ("--mu", "0.3", "0.7", "0.1", "--step-size", "0.2", "0.9", "--seeds", "4", "7")
@@ -308,7 +308,7 @@ def test_a_signal_saves_and_the_sweep_goes_on_to_the_same_end(cell, step, ended,
         stop(during, step, after=CELLS.index(cell))
         status = command(tmp_path, *COMMAND)
     folder = tmp_path / f"{NAME}-sweep"
-    assert_refused(status, capsys, f"SIGTERM after step {step}; the same command goes on from {folder / cell}", expected=143)
+    assert_refused(status, capsys, f"SIGTERM after step {step}; the same command continues from {folder / cell}", expected=143)
     assert checkpoint.read(folder / cell)[1]["0/step"] == step
     assert command(tmp_path, *COMMAND) == 0
     assert_same_end(folder, ended)

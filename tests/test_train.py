@@ -232,7 +232,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(number, status, step
         assert handlers == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
     name = signal.Signals(number).name
     folder = tmp_path / f"{NAME}-seed0"
-    assert_refused(ended_by, capsys, f"{name} after step {step}; the same command goes on from {folder}", expected=status)
+    assert_refused(ended_by, capsys, f"{name} after step {step}; the same command continues from {folder}", expected=status)
     assert main(tmp_path, *COMMAND) == 0
     assert_same_end(folder, ended)
 

@@ -105,7 +105,7 @@ def test_two_processes_train_as_one_and_a_signal_to_either_stops_both(tmp_path):
     folder = outs[0] / f"{NAME}-seed0"
     statuses, _, errors = pair(outs, tmp_path / "cache", SYNTHETIC, ("--signal-at=3", *SYNTHETIC), module=WATCHED)
     assert statuses == (143, 143), errors
-    assert errors == tuple(f"SIGTERM after step 3; the same command goes on from {out / folder.name}\n" for out in outs)
+    assert errors == tuple(f"SIGTERM after step 3; the same command continues from {out / folder.name}\n" for out in outs)
     assert len(lines(folder)) == 1
     # The second process has no folder, and goes on with the first one's.
     statuses, printed, errors = pair(outs, tmp_path / "cache", SYNTHETIC, SYNTHETIC, module=WATCHED)
