@@ -341,7 +341,7 @@ def test_a_damaged_folder_is_named(tmp_path, ptb, damage):
     datasets.load("ptb", tmp_path / "data", ptb)
     folder = prepared_folder(tmp_path)
     damage(folder)
-    with pytest.raises(DataError, match="is incomplete or damaged; delete .* and run again") as error:
+    with pytest.raises(DataError, match=r"is incomplete or damaged; delete .* and run again") as error:
         datasets.load("ptb", tmp_path / "data", ptb)
     assert str(folder) in str(error.value)
     assert "\n" not in str(error.value)

@@ -369,7 +369,7 @@ def test_no_folder_or_one_that_cannot_be_written_is_one_line(tmp_path, capsys):
     assert_refused(main("--out", out), capsys, "the following arguments are required: RUNS", out)
     assert_refused(main(tmp_path / "nowhere", "--out", out), capsys, f"{tmp_path / 'nowhere'} does not exist", out)
     assert_refused(main(folder / "config.json", "--out", out), capsys, "config.json is not a folder", out)
-    assert_refused(main(tmp_path / "runs", "--out", folder / "config.json"), capsys, "no run folder can be made there", out)
+    assert_refused(main(tmp_path / "runs", "--out", folder / "config.json"), capsys, "cannot make a folder there", out)
 
 
 def test_a_full_disk_leaves_no_half_of_a_report(tmp_path, capsys, monkeypatch):
