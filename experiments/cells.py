@@ -55,7 +55,7 @@ def make(cell: str, hidden_features: int, options: dict[str, Any]) -> Any:
     """The cell of that name.
 
     Raises:
-      TypeError, ValueError: an option is none of its own, or a value is not allowed; the message names it.
+      TypeError, ValueError: it has no such option, or a value is not allowed; the message names it.
 
     >>> make("momentum_lstm", 4, {"mu": 0.9}).drive
     Momentum(mu=0.9, step_size=0.6)
@@ -63,5 +63,5 @@ def make(cell: str, hidden_features: int, options: dict[str, Any]) -> Any:
     allowed = options_of(cell)
     for name in options:
         if name not in allowed:
-            raise ValueError(f"{name} is no argument of the cell {cell!r}; it takes {', '.join(allowed) or 'none'}.")
+            raise ValueError(f"{name} is not an argument of the cell {cell!r}; it takes {', '.join(allowed) or 'none'}.")
     return CELLS[cell](hidden_features, **options)

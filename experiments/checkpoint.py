@@ -1,8 +1,8 @@
-"""A run's folder: files that appear whole or not at all, and one that holds all there is to know of the run.
+"""A run's folder: files that are written atomically, the checkpoint from which a run continues, and a lock.
 
-Checkpoints are NumPy archives and not Orbax's: one file that is replaced whole is never half there, is read without pickle and
-with errors of one line, and takes 0.02 s to write for an LSTM of 158 units. Orbax 0.12 writes 13
-files in 0.06 s, and says in pages of traceback what is wrong with them.
+Checkpoints are NumPy archives and not Orbax's: a single file can be replaced atomically, is read without pickle and with errors
+of one line, and takes 0.02 s to write for an LSTM of 158 units. Orbax 0.12 writes 13 files in 0.06 s, and reports damaged ones
+with pages of traceback.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import math
 import os
 import shutil
 import zipfile
@@ -29,15 +28,15 @@ from experiments.command import RunError
 from experiments.networks import flat
 
 NAME, METRICS, CONFIG, BEST = "checkpoint.npz", "metrics.jsonl", "config.json", "best.npz"
-TEXT, CHECKSUM = "progress", "checksum"  # beside the arrays, the entries for everything else and for what all of them must be
+TEXT, CHECKSUM = "progress", "checksum"  # entries beside the arrays: everything else, and a checksum of all entries
 
 
 @dataclasses.dataclass
 class Progress:
-    """What is known of a run besides its arrays; plain values for JSON.
+    """The state of a run besides its arrays; plain values for JSON.
 
     `config`, `runs` and `origin` say what is run on which data, `metrics` are the lines of metrics.jsonl, and `seconds` is the
-    time spent in training, evaluation and compilation.
+    time spent on training, evaluation and compilation.
     """
 
     config: dict[str, Any]
@@ -48,7 +47,7 @@ class Progress:
 
 
 def save(folder: Path, progress: Progress, arrays: Any) -> None:
-    """Write the checkpoint, and then the metrics, which follow from it.
+    """Write the checkpoint, and then the metrics, which it contains too.
 
     Raises:
       RunError: one of them cannot be written.
@@ -83,7 +82,7 @@ def _checksum(entries: dict[str, Any]) -> str:
 
 
 def read(folder: Path) -> tuple[Progress, dict[str, np.ndarray]] | None:
-    """What is in a folder, or None if there is no such folder. The first process reads; others get the progress and no arrays.
+    """The content of a checkpoint, or None if there is no folder. Only the first process gets the arrays.
 
     Raises:
       RunError: the folder holds no checkpoint, or one that is damaged.
@@ -101,12 +100,12 @@ def read(folder: Path) -> tuple[Progress, dict[str, np.ndarray]] | None:
 
 def _read(path: Path) -> tuple[Progress, dict[str, np.ndarray]]:
     if not path.exists():
-        raise RunError(f"{path.parent} is in the way: it holds no {NAME}; move it, or give another --out")
+        raise RunError(f"{path.parent} holds no {NAME}; move it, or give another --out")
     try:
         with path.open("rb") as file, np.load(file) as entries:
             arrays = dict(entries)
         if str(arrays.pop(CHECKSUM)) != _checksum(arrays):
-            raise ValueError("its checksum is not that of its content")
+            raise ValueError("its checksum does not match its content")
         return Progress(**json.loads(str(arrays.pop(TEXT)))), arrays
     except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(path, error) from error
@@ -136,12 +135,12 @@ def restore(folder: Path, arrays: dict[str, np.ndarray], like: Any) -> Any:
 
 
 def _stored(dtype: Any) -> np.dtype:
-    """NumPy's files know no bfloat16; as float32 it is the same number."""
+    """NumPy's files have no bfloat16; float32 holds the same number."""
     return np.dtype(np.float32 if dtype == jax.numpy.bfloat16 else dtype)
 
 
 def check_same(folder: Path, name: str, there: Any, here: Any) -> None:
-    """Refuse to go on with another config, or on other data, than the checkpoint's.
+    """Refuse to continue with another config or other data than the checkpoint's.
 
     Raises:
       RunError: they differ; the message says where.
@@ -162,7 +161,7 @@ def _damaged(path: Path, error: Exception) -> RunError:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file; whatever happens, the path holds what it held before, or all of the content.
+    """Write a file atomically: whatever happens, the path has its old content or all of the new.
 
     Raises:
       RunError: it cannot be written.
@@ -180,7 +179,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def create_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Make a folder that holds what `fill` writes into it; it appears only when that is done.
+    """Make a folder with what `fill` writes into it; it appears when that is complete.
 
     Raises:
       RunError: it cannot be written.
@@ -199,10 +198,10 @@ def create_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """No other process may be in here for that folder; it need not exist yet. A process that is killed leaves its lock at once.
+    """Only one process at a time can hold the lock of a folder, which need not exist yet. A killed process releases it.
 
     Raises:
-      RunError: another process is in here, or nothing can be written.
+      RunError: another process holds it, or nothing can be written.
     """
     try:
         record.check_writable(folder.parent)  # before data is read and programs are compiled, which can take minutes
@@ -213,11 +212,7 @@ def lock(folder: Path) -> Iterator[None]:
         held.acquire()
     except filelock.Timeout as error:
         raise RunError(f"another process is training in {folder}; wait for its end, or give another --out") from error
-    with held:
-        held.release()  # `with` holds it once more
+    try:
         yield
-
-
-def is_finite(scores: dict[str, float]) -> bool:
-    """Whether all are numbers that JSON knows."""
-    return all(math.isfinite(score) for score in scores.values())
+    finally:
+        held.release()

@@ -1,6 +1,6 @@
-"""What every command has alike: options and errors of one line, and signals. It imports nothing that takes long.
+"""What all commands share: options, errors of one line, and signals. It imports nothing slow.
 
-A command's main program imports the rest once `run` listens to signals, so that Ctrl-C has no traceback in any moment.
+A command imports the rest inside `run`, which handles signals, so that Ctrl-C never ends in a traceback.
 """
 
 import argparse
@@ -21,7 +21,7 @@ class CommandError(BaseException):
 
 
 class RunError(CommandError, Exception):
-    """The run cannot start or go on."""
+    """The run cannot start or continue."""
 
 
 class DivergedError(RunError):
@@ -31,9 +31,9 @@ class DivergedError(RunError):
 
 
 class StoppedError(CommandError, KeyboardInterrupt):
-    """A signal asked for the end; the status is that of a process which the signal ended.
+    """A signal ended the command; the status is that of a process which the signal killed.
 
-    No `Exception`, so that no library takes it for one of its own errors.
+    It is not an `Exception`, so that no library catches it.
     """
 
     def __init__(self, message: str, signal_number: int):
@@ -42,7 +42,7 @@ class StoppedError(CommandError, KeyboardInterrupt):
 
 
 class Signals:
-    """A context in which Ctrl-C and SIGTERM leave their number in `received`, or, with `wait` unset, raise a `StoppedError`."""
+    """A context in which Ctrl-C and SIGTERM set `received`, or raise a `StoppedError` if `wait` is False."""
 
     def __init__(self) -> None:
         self.wait = True
@@ -58,7 +58,7 @@ class Signals:
             signal.signal(number, handler)
 
     def raise_at_once(self) -> None:
-        """Imports, which do not survive an exception, are over, and training has not begun: nothing is lost by it."""
+        """From now on, signals raise; called after the imports, which an exception would break, and before training."""
         self.wait = False
         if self.received is not None:
             self._stop()
@@ -74,9 +74,9 @@ class Signals:
 
 
 def run(work: Callable[[Signals], None]) -> int:
-    """Do a command's work, listening to signals; its exit status. What it has to say to the user is one line.
+    """Do a command's work and return its exit status; a `CommandError` is printed as one line.
 
-    The work begins with its imports; then it calls `raise_at_once`.
+    The work starts with its imports and then calls `raise_at_once`.
     """
     with Signals() as signals:
         try:
@@ -87,18 +87,18 @@ def run(work: Callable[[Signals], None]) -> int:
         except Exception as error:
             if "RESOURCE_EXHAUSTED" not in str(error) and not isinstance(error, MemoryError):
                 raise
-            print("error: there is not enough memory; make hidden_features, batch_size or the sequences smaller", file=sys.stderr)
+            print("error: out of memory; make hidden_features, batch_size or the sequences smaller", file=sys.stderr)
             return CommandError.status
     return 0
 
 
 @contextlib.contextmanager
 def once(folder: Path) -> Iterator[None]:
-    """What is stopped in here is not gone on with: the same command makes another folder."""
+    """For work that cannot be resumed: a signal's message names the folder with what had been done."""
     try:
         yield
     except StoppedError as error:
-        raise StoppedError(f"stopped; what had ended by then is in {folder}", error.status - 128) from error
+        raise StoppedError(f"stopped; what is finished is in {folder}", error.status - 128) from error
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -112,7 +112,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def as_typed(module: str, arguments: Sequence[str]) -> str:
-    """The command as it can be typed into a shell again."""
+    """The command, quoted for a shell."""
     return shlex.join(["python", "-m", module, *arguments])
 
 
@@ -132,7 +132,7 @@ def whole_number(high: int) -> Callable[[str], int]:
 
 
 def a_path(text: str) -> Path:
-    """A converter for paths, which are not empty."""
+    """A converter for paths, which must not be empty."""
     if not text.strip():
         raise argparse.ArgumentTypeError(f"must be a path, got {text!r}")
     return Path(text)
@@ -144,7 +144,7 @@ def add_number(parser: OneLineParser, name: str, default: int, high: int, text: 
 
 
 def add_values(parser: OneLineParser, name: str, kind: type, metavar: str, text: str, default: list[str] | None = None) -> None:
-    """An option that takes one value or more, and may be given again."""
+    """An option that takes one or more values, and may be repeated."""
     parser.add_argument(name, type=kind, metavar=metavar, nargs="+", action="extend", default=default, help=text)
 
 
@@ -153,9 +153,9 @@ def add_data(parser: OneLineParser) -> None:
     parser.add_argument(
         "--data-dir", type=a_path, default=Path(".cache/data"), help="where prepared data is kept (default: %(default)s)"
     )
-    parser.add_argument("--source", type=a_path, help="your files of the dataset, where it is not prepared yet")
+    parser.add_argument("--source", type=a_path, help="your files of the dataset, if it is not prepared yet")
 
 
 def add_out(parser: OneLineParser, what: str) -> None:
-    """The option `--out`: where `what` is made."""
+    """The option `--out`: the parent of `what`."""
     parser.add_argument("--out", type=a_path, default=Path("runs"), help=f"where {what} is made (default: %(default)s)")

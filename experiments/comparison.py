@@ -1,7 +1,6 @@
-"""The demo's cells beside each other: a table for each task, a verdict computed from it, and a figure."""
+"""The comparison of the demo's cells: a table and a verdict for each task, and a figure."""
 
 import dataclasses
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from experiments.configs import demo
 
 TITLES = {
     "digits": "Handwritten digits, 8x8 pixels one by one in a fixed shuffled order",
-    "drifts": "Slow signals under noise: which of five periods has a sine that is buried in noise of its own size",
+    "drifts": "Slow signals under noise: which of five periods has a sine under noise of its own size",
 }
 CELLS = {
     "lstm": "LSTM",
@@ -51,7 +50,7 @@ class Result(NamedTuple):
 
 
 def run(folder: Path, seeds: int, epochs: int | None, hidden: int | None, command: str, signals: Signals) -> str:
-    """Train all of it in the folder, and write `results.md` and `curves.png`; the text."""
+    """Train all cells on all tasks and write `results.md` and `curves.png`; return the text."""
     changes: dict[str, Any] = {k: v for k, v in (("epochs", epochs), ("hidden_features", hidden)) if v is not None}
     found: dict[str, list[Result]] = {}
     for task in TITLES:
@@ -62,18 +61,16 @@ def run(folder: Path, seeds: int, epochs: int | None, hidden: int | None, comman
             found.setdefault(task, []).append(result(CELLS[cell], outcome, seeds))
     text = "\n\n".join(f"## {TITLES[task]}\n\n{table(of)}\n\n{verdict(of)}" for task, of in found.items())
     notes = (
-        f"Seeds: {seeds}. The test split is looked at once, at each seed's best epoch on the validation split. Accuracies are "
+        f"Seeds: {seeds}. The test split is evaluated once, at each seed's best epoch on the validation split. Accuracies are "
         f"mean ± standard deviation over the seeds; seconds are for all seeds together, with compilation.\n\n`{command}`\n"
     )
     checkpoint.write(folder / "results.md", f"# What momentum does on two small tasks\n\n{text}\n\n{notes}".encode())
-    picture = io.BytesIO()
-    curves(found).savefig(picture, dpi=120)
-    checkpoint.write(folder / "curves.png", picture.getvalue())
+    checkpoint.write(folder / "curves.png", plots.png(curves(found)))
     return text
 
 
 def result(name: str, outcome: runs.Outcome, seeds: int) -> Result:
-    """What a cell's lines of metrics say; a run that diverged has an accuracy of 0."""
+    """A cell's result, from its lines of metrics; a diverged run has an accuracy of 0."""
     tests = np.zeros(seeds), np.zeros(seeds, int)
     lines: list[list[dict[str, Any]]] = [[] for _ in range(seeds)]
     for line in outcome.metrics:
@@ -110,7 +107,7 @@ def verdict(results: Sequence[Result]) -> str:
     """
     base, *others = results
     if np.isnan(base.std):
-        return "One seed shows no spread, so this run ranks nothing: use more seeds."
+        return "One seed has no spread, so nothing can be ranked: use more seeds."
     groups: dict[str, list[str]] = {"better": [], "worse": [], "close": []}
     for r in others:
         difference = r.mean - base.mean
@@ -133,11 +130,8 @@ def curves(found: dict[str, list[Result]]) -> Figure:
         for axes, what in zip(row, ("validation accuracy (%)", "training loss (nats)"), strict=True):
             for number, of in enumerate(results):
                 values = 100 * of.validation_accuracy if "accuracy" in what else of.train_loss
-                colour, epochs = plots.COLOURS[number % len(plots.COLOURS)], np.arange(1, len(values) + 1)
-                axes.fill_between(epochs, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.12, linewidth=0)
-                # One epoch is a point, which a line would not show.
-                marker = "o" if len(values) == 1 else None
-                axes.plot(epochs, values.mean(axis=1), color=colour, label=of.name, linewidth=1.8, marker=marker)
+                epochs, colour = np.arange(1, len(values) + 1), plots.COLOURS[number % len(plots.COLOURS)]
+                plots.mean_and_range(axes, epochs, values, color=colour, label=of.name)
             axes.set(xlabel="epoch", ylabel=what, title=task)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             plots.tidy(axes)

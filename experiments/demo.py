@@ -15,7 +15,7 @@ MODULE = "experiments.demo"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train every cell on both tasks, write a run folder, print what was found; return the exit status."""
+    """Train every cell on both tasks, write a run folder, print the tables; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(arguments)
 

@@ -1,4 +1,4 @@
-"""Devices that share every minibatch: each has a part of its examples, and all of everything else."""
+"""Data parallelism: each device has a part of every minibatch, and a copy of everything else."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ AXIS = "batch"
 
 
 def make_mesh(per_process: int | None, batch_size: int) -> Mesh:
-    """So many devices of each process, or all of them; refused where they are not there or cannot share a minibatch evenly."""
+    """A mesh of so many devices of each process, or all of them, among which the batch must divide evenly."""
     devices = []
     for process in range(jax.process_count()):
         local = jax.local_devices(process)
@@ -26,7 +26,7 @@ def make_mesh(per_process: int | None, batch_size: int) -> Mesh:
 
 
 def put(mesh: Mesh, tree: Any) -> Any:
-    """Arrays of this process, the same ones in all processes, on each device."""
+    """Arrays, the same in all processes, copied to each device."""
 
     def put_one(array: Any) -> jax.Array:
         return jax.make_array_from_callback(np.shape(array), NamedSharding(mesh, P()), np.asarray(array).__getitem__)
@@ -35,12 +35,12 @@ def put(mesh: Mesh, tree: Any) -> Any:
 
 
 def everywhere(mesh: Mesh, tree: Any) -> Any:
-    """Inside a program: results that each device has whole."""
+    """Inside a program: replicate results on every device."""
     return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, P()))
 
 
 def share(mesh: Mesh, batch: Any) -> Any:
-    """Inside a program: a batch whose examples are split among the devices, if these divide it; else each computes all of it."""
+    """Inside a program: split a batch among the devices if they divide it; else each computes all of it."""
     if mesh.size == 1 or len(jax.tree.leaves(batch)[0]) % mesh.size:
         return batch
     return jax.lax.with_sharding_constraint(batch, NamedSharding(mesh, P(AXIS)))

@@ -1,7 +1,6 @@
-"""Which runs a sweep has, seeds × μ × step sizes for each cell, and its results: a row for each point, over its seeds."""
+"""The runs of a sweep, seeds × μ × step sizes for each cell, and its results: a row for each point, over its seeds."""
 
 import dataclasses
-import io
 import itertools
 import json
 import math
@@ -16,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from experiments import cells as named_cells
-from experiments import checkpoint, configs, tables
+from experiments import checkpoint, configs, plots, tables
 from experiments.configs import Config, ConfigError
 
 
@@ -28,13 +27,13 @@ def make(
     mu: Sequence[float] | None,
     step_size: Sequence[float] | None,
 ) -> dict[str, list[Config]]:
-    """The runs of a command, by cell; what is None is taken from the config.
+    """The runs of a command, by cell; None stands for the config's value.
 
-    An option of the named config that another of the cells does not have is left out for that cell. What is given here,
-    `assignments` included, must suit every cell.
+    An option of the named config that another cell does not have is dropped for that cell. What is given here, including
+    `assignments`, must be valid for every cell.
 
     Raises:
-      ConfigError: it does not, a value is not allowed, or stands there twice.
+      ConfigError: it is not, or is given twice.
     """
     base = configs.get(name)
     if cells is not None and any(assignment.startswith("cell=") for assignment in assignments):
@@ -71,14 +70,14 @@ def _with_cell(config: Config, cell: str) -> Config:
 def _once(option: str, values: Sequence[Any]) -> Sequence[Any]:
     for value in values:
         if list(values).count(value) > 1:
-            raise ConfigError(f"{option}: {value} stands there twice")
+            raise ConfigError(f"{option}: {value} is given twice")
     return values
 
 
 class Row(NamedTuple):
-    """One point of the grid. Scores are of the runs that did not diverge, by name, in the order of `seeds`.
+    """One point of the grid. Scores are those of the runs that did not diverge, by name, in the order of `seeds`.
 
-    `validation` and `test` are those of each run's best epoch, which is in `best_epoch`.
+    `validation` and `test` are of each run's `best_epoch`.
     """
 
     cell: str
@@ -92,7 +91,7 @@ class Row(NamedTuple):
 
 
 def rows_of(cell: str, runs: list[Config], metrics: list[dict[str, Any]]) -> list[Row]:
-    """A cell's points, in the order of its runs."""
+    """The points of a cell, in the order of its runs."""
     points: dict[tuple[Any, Any], Row] = {}
     for number, run in enumerate(runs):
         row = points.setdefault((run.mu, run.step_size), Row(cell, run.mu, run.step_size, [], [], [], {}, {}))
@@ -110,37 +109,35 @@ def rows_of(cell: str, runs: list[Config], metrics: list[dict[str, Any]]) -> lis
 
 
 def write(folder: Path, name: str, cells: dict[str, list[Config]], metrics: dict[str, list[dict[str, Any]]]) -> str:
-    """Write `results.md`, `results.json` and `heatmap.png`; the table's text."""
+    """Write `results.md`, `results.json` and `heatmap.png`; return the text."""
     rows = {cell: rows_of(cell, runs, metrics[cell]) for cell, runs in cells.items()}
     score = "accuracy" if next(iter(cells.values()))[0].by_accuracy else "loss"
     text = to_markdown(f"Sweep of {name}", rows, score)
-    picture = io.BytesIO()
-    draw(name, rows, score).savefig(picture, dpi=120)
     best = {cell: chosen(of, score) for cell, of in rows.items()}
     content = {
         "score": score,
         "chosen_by_validation": {cell: row and {"mu": row.mu, "step_size": row.step_size} for cell, row in best.items()},
         "rows": [row._asdict() for of in rows.values() for row in of],
     }
-    checkpoint.write(folder / "heatmap.png", picture.getvalue())
+    checkpoint.write(folder / "heatmap.png", plots.png(draw(name, rows, score)))
     checkpoint.write(folder / "results.json", (json.dumps(content, indent=2) + "\n").encode())
     checkpoint.write(folder / "results.md", text.encode())
     return text
 
 
 def mean(values: list[float]) -> float:
-    """The mean over seeds; NaN where there is none."""
+    """The mean over seeds; NaN if there are none."""
     return float(np.mean(values)) if values else float("nan")
 
 
 def chosen(of: list[Row], score: str) -> Row | None:
-    """The point with the best mean on the validation split, among those of which no run diverged."""
+    """The point with the best mean on the validation split, among those without a diverged run."""
     sign = 1 if score == "accuracy" else -1
     return max((row for row in of if not row.diverged), key=lambda row: sign * mean(row.validation[score]), default=None)
 
 
 def to_markdown(heading: str, rows: dict[str, list[Row]], score: str) -> str:
-    """The table, and the point of each cell that the validation split chooses."""
+    """The table, and for each cell the point that the validation split chooses."""
     all_rows = [row for of in rows.values() for row in of]
     names = next(([score, *(name for name in row.test if name != score)] for row in all_rows if row.test), [score])
     table = [("cell", "μ", "step size", *map(title, names), tables.BEST_EPOCH, "diverged")]
@@ -155,17 +152,17 @@ def to_markdown(heading: str, rows: dict[str, list[Row]], score: str) -> str:
     for cell, of in rows.items():
         best = chosen(of, score)
         if best is None:
-            lines.append(f"- {cell}: at no point did every run stay finite.")
+            lines.append(f"- {cell}: runs diverged at every point.")
         else:
             point = f"μ = {_number(best.mu)}, step size {_number(best.step_size)}"
             lines.append(f"- {cell}: validation chooses {point}: {title(score)} {_text(score, best.test[score])}.")
     if any(row.diverged for row in all_rows):
-        lines += ["", "Runs that diverged (NaN or infinity) are in no mean."]
+        lines += ["", "Diverged runs (NaN or infinity) are not in the means."]
     return "\n".join(lines) + "\n"
 
 
 def title(score: str) -> str:
-    """A column's: the test score and its unit."""
+    """A column's title: the test score and its unit."""
     return "test accuracy (%)" if score == "accuracy" else f"test {score}"
 
 
@@ -174,7 +171,7 @@ def _number(value: float | None) -> str:
 
 
 def _text(score: str, values: list[float]) -> str:
-    """Mean and spread: an accuracy in percent, others with two digits of the spread."""
+    """Mean ± standard deviation: an accuracy in percent, others to two digits of the deviation."""
     if not values:
         return "–"
     scale = 100 if score == "accuracy" else 1
@@ -185,7 +182,7 @@ def _text(score: str, values: list[float]) -> str:
 
 
 def draw(heading: str, rows: dict[str, list[Row]], score: str) -> Figure:
-    """One panel for each cell: μ grows upwards, the step size to the right; brighter is better on one scale for all."""
+    """A panel for each cell: μ grows upwards, the step size to the right; brighter is better, on one scale for all."""
     axes_of = [(_ascending([row.mu for row in of]), _ascending([row.step_size for row in of])) for of in rows.values()]
     tall, wide = (max(len(values[i]) for values in axes_of) for i in (0, 1))
     width = max(3.2, 1.0 + 0.95 * wide)
@@ -212,7 +209,7 @@ def draw(heading: str, rows: dict[str, list[Row]], score: str) -> Figure:
             axes.text(x, y, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
             if row is best:
                 axes.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, fill=False, edgecolor="#D55E00", linewidth=2.5))
-        axes.set(title=cell, xlabel="step size", facecolor="0.85")  # seen where there is no score
+        axes.set(title=cell, xlabel="step size", facecolor="0.85")  # visible where there is no score
         axes.set_xticks(range(len(steps)), map(_number, steps))
         axes.set_yticks(range(len(mus)), map(_number, mus))
     panels[0].set(ylabel="μ")

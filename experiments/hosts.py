@@ -1,6 +1,6 @@
-"""Several processes that train one run together: each knows all of it, and the first one alone writes files and prints.
+"""Several processes that train one run together: each has all of its state, and only the first writes files and prints.
 
-A process by itself is the first, and tells itself.
+A single process is the first.
 """
 
 import contextlib
@@ -16,12 +16,12 @@ from experiments.command import CommandError, RunError
 
 
 def join(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
-    """Wait for the other processes; None for what the cluster knows. Nothing may have been computed before."""
-    jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is ours
+    """Connect to the other processes; None for what the cluster provides. JAX must not have been used before."""
+    jax.config.update("jax_enable_preemption_service", False)  # SIGTERM is handled by `command.Signals`
     try:
         jax.distributed.initialize(coordinator, num_processes, process_id)
     except (RuntimeError, ValueError) as error:
-        raise RunError(f"the processes do not come together: {' '.join(str(error).split())}") from error
+        raise RunError(f"the processes cannot connect: {' '.join(str(error).split())}") from error
 
 
 def is_first() -> bool:
@@ -30,18 +30,18 @@ def is_first() -> bool:
 
 
 def from_each(value: Any) -> list[Any]:
-    """What each process gives here, plain values for JSON, in the order of the processes."""
+    """The value that each process passes, in the order of the processes; plain values for JSON."""
     if jax.process_count() == 1:
         return [value]
     content = np.frombuffer(json.dumps(value).encode(), np.uint8)
     sizes = multihost_utils.process_allgather(np.int32(len(content)))
-    padded = np.pad(content, (0, -(-max(sizes) // 4096) * 4096 - len(content)))  # few sizes, few programs
+    padded = np.pad(content, (0, -(-max(sizes) // 4096) * 4096 - len(content)))  # few sizes, so few programs are compiled
     return [json.loads(row[:size].tobytes()) for row, size in zip(multihost_utils.process_allgather(padded), sizes, strict=True)]
 
 
 @contextlib.contextmanager
 def together() -> Iterator[None]:
-    """What fails in here for one process fails for all of them, each with the line of the first that it failed for."""
+    """An error of one process in here is an error of all: each fails with the message of the first that did."""
     mine = None
     try:
         yield
@@ -55,7 +55,7 @@ def together() -> Iterator[None]:
 
 
 def on_first(work: Callable[[], None]) -> None:
-    """Let the first process do something, and fail everywhere if it fails there."""
+    """Let the first process do some work; an error there is an error of all."""
     with together():
         if is_first():
             work()

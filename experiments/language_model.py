@@ -1,4 +1,4 @@
-"""A language model: an embedding, recurrent layers, and the embedding once more as the decoder; regularised as the AWD-LSTM."""
+"""A language model: an embedding, recurrent layers, and a decoder tied to the embedding; regularised as the AWD-LSTM."""
 
 import dataclasses
 from collections.abc import Callable
@@ -21,17 +21,17 @@ INITIAL_EMBEDDING = 0.1  # uniform between plus and minus this
 
 @dataclasses.dataclass(frozen=True)
 class LanguageModel:
-    """Predicts each token from those before it; a window of text goes on where the one before it ended.
+    """Predicts each token from those before it; a window of text continues the previous one.
 
-    Parameters, logits and penalties are float32; between them, all is computed in `dtype`, as in `networks.Network`.
+    Parameters, logits and penalties are float32; everything between is computed in `dtype`, as in `networks.Network`.
 
     Args:
       cell: of every layer; the last layer has the size of the embedding instead of the cell's.
       layers: how many.
       vocabulary, embedding_features: V and E; the decoder is the embedding transposed, and a bias.
-      embedding_dropout: of whole words: a word is missing wherever it stands in the window.
-      input_dropout, hidden_dropout, output_dropout: of features before, between and behind the layers, with one mask for all time
-        steps of a window.
+      embedding_dropout: of whole words: a dropped word is dropped everywhere in the window.
+      input_dropout, hidden_dropout, output_dropout: of features before, between and after the layers, with one mask for all
+        time steps of a window.
       weight_dropout: of entries of the recurrent kernels.
       activation_regularization: α of the penalty `α mean(y²)`, where y is the last layer's output after its dropout.
       temporal_regularization: β of the penalty `β mean((h_t - h_{t-1})²)` on the last layer's output before its dropout.
@@ -68,18 +68,18 @@ class LanguageModel:
         return {"embedding": {"kernel": kernel}, "cells": cells, "head": {"bias": jnp.zeros(self.vocabulary)}}
 
     def initial_carry(self, params: Params, batch_size: int) -> tuple[mr.CellState, ...]:
-        """The states before a text begins: zeros, of each layer's drive and core."""
+        """The initial states of each layer's drive and core: zeros."""
         return self.stack.initial_state(jax.tree.map(lambda leaf: leaf.astype(self.dtype), params["cells"]), (batch_size,))
 
     def run(
         self, params: Params, carry: tuple[mr.CellState, ...], batch: Split, key: Array | None = None
     ) -> tuple[tuple[mr.CellState, ...], Array, Array]:
-        """A window of a batch of texts: `(the carry behind its last token, logits (batch, time, V), the penalties' sum)`.
+        """A window of a batch of texts: `(carry after its last token, logits (batch, time, V), sum of the penalties)`.
 
         Args:
-          carry: where the texts are.
-          batch: `inputs` (batch, time), and `lengths` (batch,): how many of them count; logits behind them mean nothing.
-          key: of the dropout; nothing is dropped without one.
+          carry: the states before the window.
+          batch: `inputs` (batch, time), and `lengths` (batch,): how many tokens count; later logits have no meaning.
+          key: for dropout; without a key there is no dropout.
         """
 
         count = 4 + 2 * self.layers
@@ -89,16 +89,16 @@ class LanguageModel:
             now = next(keys)
             return values if now is None else module(rate, rngs=nnx.Rngs(dropout=now), **options)(values)
 
-        locked = partial(drop, module=partial(mnnx.LockedDropout, time_major=True))  # one mask for all steps of a window
+        locked = partial(drop, module=partial(mnnx.LockedDropout, time_major=True))  # one mask per window
         embedding, bias = (leaf.astype(self.dtype) for leaf in (params["embedding"]["kernel"], params["head"]["bias"]))
-        words = drop(embedding, nnx.Dropout, self.embedding_dropout, broadcast_dims=(1,))  # a word has one for all features
+        words = drop(embedding, nnx.Dropout, self.embedding_dropout, broadcast_dims=(1,))  # one draw per word
         hs = locked(words[jnp.swapaxes(batch.inputs, 0, 1)], rate=self.input_dropout)
         states = []
         for number, (cell, layer, state, _) in enumerate(self.stack.layers(params["cells"], carry, None)):
             if number:
                 hs = locked(hs, rate=self.hidden_dropout)
             if self.weight_dropout:
-                # As `mnnx.WeightDrop`, which is for modules that hold their parameters.
+                # `mnnx.WeightDrop` does the same for modules that own their parameters; here they are arguments of `run`.
                 kernel = drop(layer["core"]["kernel"], nnx.Dropout, self.weight_dropout)
                 layer = {**layer, "core": {**layer["core"], "kernel": kernel}}
             state, hs = mr.unroll(cell, layer, hs, state, seq_lengths=batch.lengths, dtype=self.dtype)
@@ -109,7 +109,7 @@ class LanguageModel:
         return tuple(states), logits, penalty
 
     def _penalty(self, hs: Array, outputs: Array, lengths: Array) -> Array:
-        """Both are (time, batch, E), and zero behind the end; a window of one token has no differences."""
+        """Both are (time, batch, E), and zero after the end; a window of one token has no differences."""
         steps = jax.lax.broadcasted_iota(jnp.int32, hs.shape[:2], 0)
         within = (steps[1:] < lengths[jnp.newaxis])[..., jnp.newaxis]
         changes = jnp.where(within, hs[1:] - hs[:-1], 0.0)
@@ -122,6 +122,6 @@ class LanguageModel:
         return self.activation_regularization * activation + self.temporal_regularization * temporal
 
     def rebase(self, params: Params, *, project: bool = False) -> Params:
-        """The same model, the bases of orthogonal cores moved to where the matrices are; others are passed on."""
+        """The same model with the bases of orthogonal cores moved to the current matrices; other cores are unchanged."""
         cells = zip(self.stack.cells, params["cells"], strict=True)
         return {**params, "cells": tuple(rebase_cell(cell, layer, project=project) for cell, layer in cells)}

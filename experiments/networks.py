@@ -17,13 +17,12 @@ Params = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """A cell and its head; `every_step` says whether the head reads every hidden state, or the last one.
+    """A cell and a linear head, which reads every hidden state (`every_step`) or the last one.
 
-    Parameters are float32, and so are outputs; between them, all is computed in `dtype`, but for what would be lost in 16 bits:
-    an orthogonal matrix and the states of a drive.
+    Parameters and outputs are float32; everything between is computed in `dtype`, except what 16 bits cannot represent well: an
+    orthogonal matrix and the states of a drive.
 
-    Nothing is masked in here: an output depends on no later step, so what stands behind the end of a short sequence changes
-    none of the outputs that count. The loss leaves the others out.
+    Padding is not masked: outputs do not depend on later steps, and the loss ignores those behind the end of a sequence.
     """
 
     cell: Any
@@ -38,7 +37,7 @@ class Network:
         """New parameters, `{"cell": …, "head": {"kernel": (H, outputs), "bias": (outputs,)}}`."""
         cell_key, head_key = jax.random.split(key)
         hidden = self.cell.core.hidden_features
-        if self.readout_init == "released":  # the default of the authors' framework
+        if self.readout_init == "released":  # the default of `nn.Linear` in the authors' framework
             keys, bound = jax.random.split(head_key), 1 / math.sqrt(hidden)
             kernel, bias = (
                 jax.random.uniform(k, shape, minval=-bound, maxval=bound)
@@ -49,7 +48,7 @@ class Network:
         return {"cell": self.cell.init(cell_key, self.in_features), "head": {"kernel": kernel, "bias": bias}}
 
     def apply(self, params: Params, inputs: Array) -> Array:
-        """(batch, time, features) -> (batch, time, outputs), or (batch, outputs) where the last state alone is read."""
+        """(batch, time, features) -> (batch, time, outputs), or (batch, outputs) if only the last state is read."""
         hs = self.hidden_states(params, inputs)
         return jnp.swapaxes(self.read(params, hs), 0, 1) if self.every_step else self.read(params, hs[-1])
 
@@ -63,32 +62,32 @@ class Network:
         return affine(head, h).astype(jnp.promote_types(self.dtype, jnp.float32))
 
     def initial_carry(self, params: Params, batch_size: int) -> tuple[()]:
-        """Nothing: every sequence begins from zeros."""
+        """Empty: every sequence starts from zeros."""
         return ()
 
     def run(self, params: Params, carry: tuple[()], batch: Split, key: Array | None = None) -> tuple[tuple[()], Array, float]:
-        """As a language model's: `(carry, outputs, penalty)`; nothing is carried, drawn at random or penalised."""
+        """`(carry, outputs, penalty)`, as a language model's; there is no carry, randomness or penalty."""
         return carry, self.apply(params, batch.inputs), 0.0
 
     def rebase(self, params: Params, *, project: bool = False) -> Params:
-        """The same network, the base of its orthogonal core moved to where the matrix is; others are passed on."""
+        """The same network with the base of its orthogonal core moved to the current matrix; other networks are unchanged."""
         return {**params, "cell": rebase_cell(self.cell, params["cell"], project=project)}
 
 
 def rebase_cell(cell: Any, params: Params, *, project: bool) -> Params:
-    """A cell's parameters with the base of an orthogonal core moved to where the matrix is."""
+    """A cell's parameters with the base of an orthogonal core moved to the current matrix."""
     if not isinstance(cell.core, mr.Orthogonal):
         return params
     return {**params, "core": cell.core.rebase(params["core"], project=project)}
 
 
 def num_parameters(params: Params) -> int:
-    """How many numbers are trained."""
+    """The number of trained parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def flat(tree: Any) -> dict[str, Any]:
-    """The leaves of a tree by their names, joined with slashes."""
+    """The leaves of a tree by their paths, joined with slashes."""
     return {
         jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }

@@ -1,4 +1,4 @@
-"""A run's folder: what was run (`config.json`), what was measured (`metrics.jsonl`), and the files made from it."""
+"""How a run is recorded: its folder, and `config.json`, which says what was run, on what and by which commit."""
 
 import contextlib
 import dataclasses
@@ -21,7 +21,7 @@ from experiments.command import RunError
 
 
 def create_folder(out: Path, task: str) -> Path:
-    """A new folder `out/<task>-YYYYmmdd-HHMMSS`, never an old one; with a number behind it when two start in one second.
+    """A new folder `out/<task>-YYYYmmdd-HHMMSS`, with a number appended if that exists already.
 
     Raises:
       RunError: it cannot be created.
@@ -37,12 +37,12 @@ def create_folder(out: Path, task: str) -> Path:
             if not out.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except OSError as error:
-        raise RunError(f"--out {out}: no run folder can be made there: {error.strerror}") from error
+        raise RunError(f"--out {out}: cannot make a folder there: {error.strerror}") from error
     return folder
 
 
 def check_writable(folder: Path) -> None:
-    """Make a folder if need be, and a file in it that vanishes: before what takes minutes.
+    """Make a folder if need be and check that it is writable, before work that takes minutes.
 
     Raises:
       OSError: nothing can be written there.
@@ -53,7 +53,7 @@ def check_writable(folder: Path) -> None:
 
 
 def config_of(command: str, task: dict[str, Any], training: dict[str, Any], cells: dict[str, Any], devices: int = 1) -> str:
-    """The text of `config.json`: everything that is needed to run this again, on so many devices."""
+    """The text of `config.json`: everything that is needed to repeat a run."""
     config = {
         "command": command,
         "task": task,
@@ -71,13 +71,13 @@ def config_of(command: str, task: dict[str, Any], training: dict[str, Any], cell
 
 
 def device() -> dict[str, Any]:
-    """What JAX computes on, and how many of the CPU's cores this process may use."""
+    """JAX's device, and the number of CPU cores that this process may use."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"platform": jax.default_backend(), "kind": jax.devices()[0].device_kind, "cpu_cores": cores}
 
 
 def in_words(device: dict[str, Any]) -> str:
-    """A device; what is not known of it is said too.
+    """A device in words.
 
     >>> in_words({"platform": "cpu", "kind": "cpu", "cpu_cores": 2}), in_words({"platform": "gpu", "kind": "NVIDIA H100"})
     ('2 CPU cores', 'NVIDIA H100')
@@ -90,7 +90,7 @@ def in_words(device: dict[str, Any]) -> str:
 
 
 def describe(cell: Any) -> dict[str, Any]:
-    """A cell by its class and all of its settings, and so its parts."""
+    """The classes and settings of a cell's parts."""
     parts = {field.name: getattr(cell, field.name) for field in dataclasses.fields(cell)}
     return {
         name: {"class": type(value).__name__, **dataclasses.asdict(value)}
@@ -101,7 +101,7 @@ def describe(cell: Any) -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit of this checkout, with `-dirty` behind it if files differ from it; None outside a repository."""
+    """The commit of this checkout, with `-dirty` appended if files were changed; None outside a repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""Report on training runs: `python -m experiments.report RUNS…` writes tables and figures, published beside measured."""
+"""Report on training runs: `python -m experiments.report RUNS…` writes tables and figures, published numbers beside measured."""
 
 import argparse
 import sys
@@ -11,22 +11,20 @@ MODULE = "experiments.report"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the runs, write the report, say where it is; return the exit status."""
+    """Read the runs, write the report, print its path; return the exit status."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = parse(arguments)
 
     def work(signals: Signals) -> None:
-        from experiments.reporting import curves, runs, text, words
+        from experiments.reporting import runs, text
 
         signals.raise_at_once()
         found, others = runs.find(options.runs)
-        published = [] if options.curves is None else curves.read(options.curves)
         unfinished = [run for run in found if run.test is None]
-        folder = text.write(options.out, text.report(runs.group(found), unfinished, published, as_typed(MODULE, arguments)))
+        folder = text.write(options.out, text.report(runs.group(found), unfinished, as_typed(MODULE, arguments)))
         if others:
-            print(f"Passed over, being no single runs of experiments.train: {', '.join(map(str, others))}")
-        ended = words.count(len(found) - len(unfinished), "run")
-        print(f"Wrote {folder / 'report.md'} on {ended} and {len(unfinished)} unfinished")
+            print(f"Skipped, not single runs of experiments.train: {', '.join(map(str, others))}")
+        print(f"Wrote {folder / 'report.md'}; finished runs: {len(found) - len(unfinished)}, unfinished: {len(unfinished)}")
 
     return command.run(work)
 
@@ -34,8 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line's options; a wrong one ends the program with status 2."""
     parser = OneLineParser(MODULE, __doc__)
-    parser.add_argument("runs", metavar="RUNS", type=a_path, nargs="+", help="a run's folder, or one that holds such folders")
-    parser.add_argument("--curves", type=a_path, help="a CSV file of published loss curves, to be drawn beside the measured ones")
+    parser.add_argument("runs", metavar="RUNS", type=a_path, nargs="+", help="the folder of a run, or one that contains some")
     add_out(parser, "the report's folder")
     return parser.parse_args(arguments)
 

@@ -1,6 +1,6 @@
 """Train a named config over seeds, μ and step sizes at once: `python -m experiments.sweep --config=NAME --mu 0.6 0 --seeds 0 1`.
 
-All runs of a cell are one compiled program. The same command started again goes on where the sweep was interrupted.
+All runs of a cell are one compiled program. The same command continues an interrupted sweep.
 """
 
 import argparse
@@ -31,9 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         }
         print(grid.write(folder, options.config, cells, {cell: outcome.metrics for cell, outcome in outcomes.items()}))
         if all(outcome.before for outcome in outcomes.values()):
-            print(f"{folder} had ended before, nothing to do")
+            print(f"{folder} was already finished")
         else:
-            print(f"{folder} ended after {sum(outcome.seconds for outcome in outcomes.values()):.0f} s in all")
+            print(f"{folder} finished after {sum(outcome.seconds for outcome in outcomes.values()):.0f} s in total")
 
     return command.run(work)
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line's options; a wrong one ends the program with status 2."""
     parser = OneLineParser(MODULE, __doc__)
-    parser.add_argument("--config", metavar="NAME", required=True, help="as of `python -m experiments.train --list`")
+    parser.add_argument("--config", metavar="NAME", required=True, help="one of `python -m experiments.train --list`")
     add_values(parser, "--set", str, "FIELD=VALUE", "replace values of the config for all runs, as in epochs=3", default=[])
     add_values(parser, "--seeds", int, "SEED", "a run for each")
     add_values(parser, "--mu", float, "MU", "a run for each momentum")
@@ -49,14 +49,14 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--ablation", action="store_true", help="the paper's: mu 0.9 0.6 0.3 0.1 0, each with step sizes 0.1 0.3 0.6 0.9 1"
     )
-    add_values(parser, "--cells", str, "CELL", "all of it for each of these cells, as in momentum_lstm adam_lstm")
+    add_values(parser, "--cells", str, "CELL", "all runs for each of these cells, as in momentum_lstm adam_lstm")
     add_data(parser)
     add_out(parser, "the sweep's folder NAME-sweep")
     options = parser.parse_args(arguments)
     if options.ablation:
         for name, values in ABLATION.items():
             if getattr(options, name) is not None:
-                parser.error(f"--ablation has its own values; leave --{name.replace('_', '-')} out")
+                parser.error(f"--ablation excludes --{name.replace('_', '-')}")
             setattr(options, name, values)
     return options
 

@@ -1,11 +1,11 @@
-"""What is learnt: how a minibatch is taken from the data, what the network reads out, and how that is scored.
+"""Tasks: how a minibatch is taken from the data, what the network outputs, and how that is scored.
 
-A task is a frozen value, so that compiled programs are kept by it; the data is an argument of theirs. `plan(train, key)` is
-computed once for each stretch of an epoch, and `batch(train, plan, index)` is its minibatch of that number: both depend on
-nothing else, so that minibatches are the same wherever a run was interrupted.
+A task is frozen and hashable, as JAX caches compiled programs by it; the data is an argument of the programs. `plan(train, key)`
+is computed once per call, and `batch(train, plan, index)` is the minibatch of that number in the epoch: both depend on nothing
+else, so that minibatches are the same wherever a run was interrupted.
 
-A score has a name, and for each example a sum and a count of what was summed, both (batch,): means over a batch, over a whole
-split and over the frames of sequences of different lengths are then the same division.
+A score is, for each example, a sum and a count of what was summed, both (batch,): means over a batch, over a split and over the
+frames of sequences of different lengths are all one sum divided by the other.
 """
 
 import dataclasses
@@ -27,15 +27,15 @@ from experiments.datasets.text import batch_stream
 
 Scores = dict[str, tuple[Array, Array]]
 
-LARGEST_LOSS = 88.0  # of which float32 holds the perplexity; that of a larger one is said to be no larger
+LARGEST_LOSS = 88.0  # larger ones have a perplexity that overflows float32; this one's is reported instead
 ADDING_TOLERANCE = 0.04  # a sum within it counts as right
 WINDOWS_SEED = 0
 FULL, SHORTEST, DEVIATION = 0.95, 5, 5.0  # how the AWD-LSTM draws a window's length
-VALIDATION_SEED, TEST_SEED = 1_000_001, 1_000_002  # every cell and every training seed has the same splits
+VALIDATION_SEED, TEST_SEED = 1_000_001, 1_000_002  # the same splits for every cell and training seed
 
 
 class Data(NamedTuple):
-    """The splits, and what they were made from: plain values for `config.json`."""
+    """The splits, and their origin: plain values for `config.json`."""
 
     train: Any
     validation: Split
@@ -57,14 +57,14 @@ def classification(logits: Array, batch: Split) -> Scores:
 
 
 def frames(outputs: Array, batch: Split) -> Scores:
-    """The squared error of each feature of each frame that is real; outputs and targets (batch, time, features)."""
+    """The squared error of each feature of each frame within `lengths`; outputs and targets (batch, time, features)."""
     errors = jnp.where(_real(outputs, batch)[..., jnp.newaxis], outputs - batch.targets, 0.0)
     count = jnp.asarray(batch.lengths).astype(jnp.float32) * outputs.shape[-1]
     return {"loss": (jnp.square(errors).sum((1, 2)), count)}
 
 
 def addition(outputs: Array, batch: Split) -> Scores:
-    """The squared error, and how many sums are within `ADDING_TOLERANCE`; outputs (batch, 1), targets (batch,)."""
+    """The squared error, and the share of sums within `ADDING_TOLERANCE`; outputs (batch, 1), targets (batch,)."""
     errors = outputs[:, 0] - batch.targets
     ones = jnp.ones(len(errors))
     return {"loss": (jnp.square(errors), ones), "accuracy": ((jnp.abs(errors) < ADDING_TOLERANCE).astype(jnp.float32), ones)}
@@ -79,7 +79,7 @@ def recall(logits: Array, batch: Split) -> Scores:
 
 
 def tokens(logits: Array, batch: Split) -> Scores:
-    """Cross entropy of each token that is real, in nats; logits (batch, time, vocabulary)."""
+    """Cross entropy of each token within `lengths`, in nats; logits (batch, time, vocabulary)."""
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
     return {"loss": (jnp.where(_real(logits, batch), loss, 0.0).sum(1), jnp.asarray(batch.lengths).astype(jnp.float32))}
 
@@ -89,7 +89,7 @@ def _real(outputs: Array, batch: Split) -> Array:
 
 
 def derived(means: dict[str, Array], unit: str | None) -> dict[str, Array]:
-    """More scores of a whole split, which follow from the means: of a text its perplexity, and bits for a character."""
+    """Scores of a whole split that follow from the means: of a text, the perplexity and bits per character."""
     if unit is None:
         return {}
     bits = {"bits_per_character": means["loss"] / jnp.log(2.0)} if unit == "character" else {}
@@ -98,7 +98,7 @@ def derived(means: dict[str, Array], unit: str | None) -> dict[str, Array]:
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """A dataset in memory, in a new order in each epoch; examples that fill no minibatch are left out, others in each."""
+    """A dataset in memory, in a new order in each epoch; examples left over after the last full minibatch are skipped."""
 
     score: Callable[[Array, Split], Scores]
     every_step: bool
@@ -124,7 +124,7 @@ class Stored:
         return jax.tree.map(lambda array: array[rows], train)
 
     def rate(self, batch: Split) -> Array | None:
-        """What the learning rate is multiplied by; None for nothing."""
+        """A factor of the learning rate, or None."""
         return None
 
 
@@ -144,7 +144,7 @@ class Generated(Stored):
 
 @dataclasses.dataclass(frozen=True)
 class Streamed(Stored):
-    """A text in rows that are read side by side, window after window; an epoch has its windows' lengths in a new order."""
+    """A text in rows that are read in parallel, window by window; each epoch has the windows' lengths in a new order."""
 
     lengths: tuple[int, ...] = ()
     bptt: int = 1
@@ -176,7 +176,7 @@ def load(config: Config, data_dir: Path | None, source: Path | None) -> tuple[St
     """
     if isinstance(config, Memory):
         if source is not None:
-            raise RunError(f"--source {source}: the task {config.task!r} has no source: it makes its sequences")
+            raise RunError(f"--source {source}: the task {config.task!r} has no source: it generates its sequences")
         return generated(config)
     options: dict[str, Any] = {}
     if isinstance(config, Mnist):
@@ -212,7 +212,7 @@ def stored(config: Config, data: Dataset) -> tuple[Stored, Data]:
 
 
 def orders(configs: list[Config], data: Data) -> np.ndarray | None:
-    """The order in which each run reads the pixels, (runs, time); None where all read them as they are."""
+    """The order in which each run reads the pixels, (runs, time); None for the given order."""
     if not isinstance(configs[0], PermutedMnist | BitReversedMnist):
         return None
     steps = data.validation.inputs.shape[1]
@@ -249,9 +249,8 @@ def streamed(config: Language, data: Dataset) -> tuple[Streamed, Data]:
 def draw_lengths(columns: int, bptt: int) -> list[int]:
     """The lengths of windows that cover so many columns exactly once, about `bptt` each, as the AWD-LSTM draws them.
 
-    A length is normal around `bptt`, or with probability 0.05 around half of it, and at least 5; the last one is what is left.
-    They belong to the task, as its minibatches' size does: every epoch has the same ones, in an order of its own. So all epochs
-    have equally many steps, and each covers the stream.
+    A length is normal around `bptt`, or with probability 0.05 around half of it, and at least 5; the last window gets the rest.
+    Every epoch has the same lengths in another order, so that all epochs have equally many steps and each covers the stream.
 
     >>> sum(draw_lengths(100, 20))
     100
@@ -266,12 +265,12 @@ def draw_lengths(columns: int, bptt: int) -> list[int]:
 
 
 def in_rows(stream: Split, rows: int, behind: int) -> Split:
-    """The stream in so many rows, and so many columns of zeros behind them: a window there can be as long as any."""
+    """The stream in so many rows, padded with `behind` columns of zeros, so that a window of any length can start anywhere."""
     return Split(*(np.pad(part, ((0, 0), (0, behind))) for part in batch_stream(stream, rows)[:2]))
 
 
 def in_order(stream: Split, rows: int, length: int) -> Split:
-    """The stream in so many rows, window after window: (windows · rows, length), and how many tokens of each are real.
+    """The stream in so many rows, window by window: (windows · rows, length), and how many tokens of each count.
 
     >>> split = in_order(Split(np.arange(10), np.arange(1, 11)), rows=2, length=3)
     >>> split.inputs.tolist(), split.lengths.tolist()
@@ -294,7 +293,7 @@ SYNTHETIC: dict[str, tuple[Callable[..., Any], Any, bool, int]] = {
 
 
 def generated(config: Memory) -> tuple[Generated, Data]:
-    """A synthetic task: fixed sequences for validation and testing."""
+    """A synthetic task, with fixed sequences for validation and testing."""
     make, score, every_step, outputs = SYNTHETIC[config.task]
 
     def held_out(seed: int) -> Split:

@@ -8,10 +8,10 @@ from experiments.command import RunError
 
 
 class Events:
-    """The event file of a run. It is written anew whenever there are new lines, so that none is missing or there twice.
+    """The event file of a run. It is rewritten whenever there are new lines, so that none is missing or duplicated.
 
     Raises:
-      RunError: what it is written with is not installed.
+      RunError: tensorboardX is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -20,7 +20,7 @@ class Events:
         self._folder, self._written = folder, -1
 
     def write(self, lines: list[dict[str, Any]]) -> None:
-        """All lines that there are.
+        """Write all lines of metrics.
 
         Raises:
           RunError: it cannot be written.
@@ -32,8 +32,8 @@ class Events:
         try:
             for old in self._folder.glob("events.out.tfevents.*"):
                 old.unlink()
-            # With the mark of step 0, a TensorBoard that looks on forgets what it read from the file before. Closing, and not
-            # flushing, waits for the writer's thread.
+            # `purge_step` makes a running TensorBoard discard what it read from the previous file. Only closing, not flushing,
+            # waits for the writer's thread.
             with SummaryWriter(str(self._folder), purge_step=0) as writer:
                 for line in lines:
                     step = lines[line["epoch"] - 1]["step"]  # test scores are those of the best epoch's parameters

@@ -1,6 +1,6 @@
 """Train a named config: `python -m experiments.train --config=NAME`.
 
-The same command started again goes on where the run was interrupted.
+The same command continues an interrupted run.
 """
 
 import argparse
@@ -44,14 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hosts.is_first():
             test = outcome.metrics[-1]
             scores = ", ".join(f"{k.removeprefix('test_')} {v:.6g}" for k, v in test.items() if k.startswith("test_"))
-            ended = "had ended before, nothing to do" if outcome.before else f"ended after {outcome.seconds:.0f} s in all"
+            ended = "was already finished" if outcome.before else f"finished after {outcome.seconds:.0f} s in total"
             print(f"{outcome.folder} {ended}: test {scores}, at epoch {test['epoch']}")
 
     return command.run(work)
 
 
 def listing() -> str:
-    """Every config: its name, what it is, and how long it takes where that was measured."""
+    """Every config: its name, what it is, and how long it takes if that was measured."""
     from experiments.configs import CONFIGS
 
     width = max(map(len, CONFIGS))
@@ -78,17 +78,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="how many devices share each minibatch, of each process; or all (default: %(default)s)",
     )
     parser.add_argument("--tensorboard", action="store_true", help="write an event file into the run's folder too")
-    parser.add_argument("--coordinator", metavar="HOST:PORT", help="where process 0 of several, with the same command, is met")
-    parser.add_argument("--num-processes", type=whole_number(MAX_PROCESSES), metavar="N", help="how many there are")
-    parser.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
-    parser.add_argument("--distributed", action="store_true", help="several processes, as the cluster says")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="the address of process 0 of several with the same command")
+    parser.add_argument("--num-processes", type=whole_number(MAX_PROCESSES), metavar="N", help="the number of processes")
+    parser.add_argument("--process-id", type=int, metavar="I", help="the number of this process, from 0")
+    parser.add_argument("--distributed", action="store_true", help="several processes, configured by the cluster")
     options = parser.parse_args(arguments)
     given = [options.coordinator, options.num_processes, options.process_id]
     if any(value is not None for value in given):
         if options.distributed:
-            parser.error("--distributed asks the cluster for what --coordinator, --num-processes and --process-id say")
+            parser.error("--distributed excludes --coordinator, --num-processes and --process-id")
         if None in given:
-            parser.error("--coordinator, --num-processes and --process-id go together")
+            parser.error("--coordinator, --num-processes and --process-id must be given together")
         host, _, port = options.coordinator.rpartition(":")
         if not host or not port.isdecimal():
             parser.error(f"argument --coordinator: must be HOST:PORT, got {options.coordinator!r}")

@@ -1,7 +1,7 @@
-"""Runs as pure functions: their first state, the step that trains them, and a split's scores.
+"""Runs as pure functions: their initial state, the training step, and the scores of a split.
 
-All runs of one program go side by side: whatever is theirs alone has them on its leading axis. They differ in their seed and,
-where that is asked for, in μ and step size; everything else is the program's.
+All runs of a program are trained side by side, on the leading axis of every array that differs between them. They differ in the
+seed and, if asked for, in μ and step size; everything else belongs to the program.
 """
 
 import dataclasses
@@ -25,12 +25,12 @@ from experiments.tasks import Stored
 
 PROJECT_EVERY = 100  # rebases, as in the authors' code
 NEVER = np.iinfo(np.int32).max
-# What an orthogonal core has; nothing else has parameters of these names. The base moves by rebasing alone.
+# Parameters of an orthogonal core; nothing else has parameters of these names. Only rebasing changes the base.
 GROUPS = {"A": "skew", "base": "fixed"}
 
 
 class Setting(NamedTuple):
-    """What tells runs apart: a seed, the cell's μ and step size, and the order in which pixels are read, or None."""
+    """How runs differ: the seed, the cell's μ and step size, and the order in which pixels are read, or None."""
 
     seed: Array
     hyper: dict[str, Array]
@@ -38,18 +38,19 @@ class Setting(NamedTuple):
 
     @property
     def key(self) -> Array:
-        """What decides the initial parameters, the order of the examples and what is dropped."""
+        """Determines the initial parameters, the order of the examples and the dropout masks."""
         return jax.random.key(self.seed)
 
 
 class Run(NamedTuple):
     """A run between two optimiser steps.
 
-    `totals` sum the scores of this epoch's minibatches; `finite` is False once a loss, a gradient or a parameter was not, and
-    then the run stands still; `done` counts its steps. `carry` is what the network keeps of the last minibatch.
+    `totals` are sums of the scores of this epoch's minibatches; `finite` turns False when a loss, a gradient or a parameter is
+    not finite, and the run is not updated from then on; `done` counts its steps. `carry` is the network's state after the last
+    minibatch.
 
-    `average` holds the mean of the parameters after each step behind the step `since`, and the newest ones while that is `NEVER`;
-    both are empty where nothing is averaged. Polyak and Juditsky 1992, triggered as in Merity et al., arXiv 1708.02182.
+    `average` is the mean of the parameters after all steps since step `since`, or the newest parameters while `since` is `NEVER`;
+    both are empty unless the program averages. Polyak and Juditsky 1992, triggered as in Merity et al., arXiv 1708.02182.
     """
 
     params: Params
@@ -68,7 +69,7 @@ class Run(NamedTuple):
 
 
 class State(NamedTuple):
-    """All runs, on the leading axis of each array, and the step that all are at."""
+    """All runs, on the leading axis of each array, and the number of steps done."""
 
     runs: Run
     step: Array
@@ -76,7 +77,7 @@ class State(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """Everything that is compiled in: programs are kept by it. Of the config, seed, μ and step size do not count."""
+    """The static part of a compiled program, by which JAX caches it. The config's seed, μ and step size are ignored."""
 
     config: Config
     task: Stored
@@ -96,16 +97,16 @@ class Program:
 
     @property
     def averages(self) -> bool:
-        """Whether parameters may come to be averaged."""
+        """Whether parameters may be averaged."""
         return isinstance(self.config, Language) and self.config.nonmonotone is not None
 
 
 def optimizer(config: Config, num_updates: int) -> optax.GradientTransformation:
-    """Clipping by the global norm, then a rule each for the skew-symmetric parameter, the base and the rest."""
+    """Clipping by the global norm, then one rule each for the skew-symmetric parameter, the base and the rest."""
     rate: Any = config.learning_rate
     if config.final_learning_rate is not None:
         rate = optax.cosine_decay_schedule(rate, num_updates, alpha=config.final_learning_rate / config.learning_rate)
-    # Here as in the authors' framework, eps is added behind the root.
+    # As in the authors' framework, eps is added outside the square root.
     rmsprop = partial(optax.rmsprop, decay=config.rmsprop_decay, eps=config.optimizer_eps, eps_in_sqrt=False)
     rest = {
         "rmsprop": rmsprop,
@@ -123,14 +124,14 @@ def optimizer(config: Config, num_updates: int) -> optax.GradientTransformation:
 
 
 def each_run(function: Callable[..., Any], *trees: Any) -> Any:
-    """The function of each run's part of the trees; a single run is computed as it would be by itself."""
+    """The function mapped over the runs; a single run is computed without a batch axis."""
     if len(jax.tree.leaves(trees)[0]) > 1:
         return jax.vmap(function)(*trees)
     return jax.tree.map(lambda leaf: leaf[jnp.newaxis], function(*jax.tree.map(lambda leaf: leaf[0], trees)))
 
 
 def start(program: Program, settings: Setting) -> State:
-    """Every run before its first step; not compiled as a whole, which takes longer than its operations one by one."""
+    """All runs before the first step; not jitted, because compiling takes longer than running the operations one by one."""
 
     def one(setting: Setting) -> Run:
         model = program.model(setting)
@@ -149,7 +150,7 @@ def start(program: Program, settings: Setting) -> State:
 
 
 def train_step(program: Program, run: Run, setting: Setting, step: Array, batch: Split) -> Run:
-    """One minibatch, one optimiser step; a run that is not finite any more stays as it is."""
+    """One optimiser step on one minibatch; a run that is no longer finite is not changed."""
     config, task, model = program.config, program.task, program.model(setting)
     first = step % task.steps_per_epoch == 0
     fresh = model.initial_carry(run.params, config.batch_size)
@@ -162,7 +163,7 @@ def train_step(program: Program, run: Run, setting: Setting, step: Array, batch:
         return means["loss"] + penalty, (carry, means)
 
     params = run.params
-    if config.rebase_every is not None:  # before every K-th step the base moves to where the matrix is
+    if config.rebase_every is not None:  # before every K-th step
         number = step // config.rebase_every + 1
         due = jnp.where(step % config.rebase_every == 0, 1 + (number % PROJECT_EVERY == 0).astype(jnp.int32), 0)
         params = jax.lax.switch(due, [lambda p: p, model.rebase, partial(model.rebase, project=True)], params)
@@ -189,7 +190,7 @@ def train_step(program: Program, run: Run, setting: Setting, step: Array, batch:
 
 @partial(jax.jit, static_argnums=0)
 def advance(program: Program, state: State, until: Array, train: Any, settings: Setting) -> State:
-    """All runs after step `until`, of the same epoch; those that were not finite, where they stopped."""
+    """All runs after step `until`, in the same epoch; runs that diverge stay at the step where they did."""
     task = program.task
 
     def plan(setting: Setting) -> Any:
@@ -205,17 +206,17 @@ def advance(program: Program, state: State, until: Array, train: Any, settings: 
         return State(each_run(one, state.runs, settings, plans), state.step + 1)
 
     state = jax.lax.while_loop(lambda state: (state.step < until) & state.runs.finite.any(), one_step, state)
-    return devices.everywhere(program.mesh, state._replace(step=jnp.asarray(until, jnp.int32)))  # also when no run is left
+    return devices.everywhere(program.mesh, state._replace(step=jnp.asarray(until, jnp.int32)))  # even if no run is left
 
 
 def in_order(batch: Split, order: Array | None) -> Split:
-    """The batch, its time steps in a run's own order if it has one."""
+    """The batch with its time steps in the run's order, if there is one."""
     return batch if order is None else batch._replace(inputs=batch.inputs[:, order])
 
 
 @partial(jax.jit, static_argnums=0)
 def evaluate(program: Program, params: Params, split: Split, settings: Setting) -> dict[str, Array]:
-    """Every score of a whole split, of each run: batch by batch in order; the last is filled up with what does not count."""
+    """All scores of a whole split, for each run, batch by batch in order; padding in the last batch has weight zero."""
     examples, parts = len(split.targets), program.mesh.size
     size = min(program.config.evaluation_rows, -(-examples // parts) * parts)
     indices = jnp.arange(-(-examples // size) * size).reshape(-1, size)

@@ -46,9 +46,9 @@ def test_classes_and_noise_of_moving_digits():
 
 
 def test_bad_options_are_refused():
-    with pytest.raises(DataError, match="trajectories has no source, got elsewhere: its paths are made from a seed"):
+    with pytest.raises(DataError, match="trajectories has no source, got elsewhere: its data comes with the code"):
         datasets.load("trajectories", "anywhere", "elsewhere")
-    with pytest.raises(DataError, match="moving has no source, got elsewhere: its images come with scikit-learn"):
+    with pytest.raises(DataError, match="moving has no source, got elsewhere: its data comes with the code"):
         datasets.load("moving", "anywhere", "elsewhere")
     with pytest.raises(ValueError, match="test_every must be at most 100, got 101"):
         trajectories.load(test_every=101)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import comparison, datasets, demo, runs
+from experiments import comparison, datasets, demo, loop, runs
 from experiments.comparison import CELLS, TITLES
 from experiments.configs import CONFIGS
 from experiments.datasets import DataError, digits, drifts
@@ -87,7 +87,7 @@ def test_the_control_reads_its_input_as_the_momentum_cell_amplifies_a_constant_o
         (["--seeds", "0"], "argument --seeds: must be a whole number from 1 to 100, got '0'"),
         (["--epochs", "many"], "argument --epochs: must be a whole number from 1 to 10000, got 'many'"),
         (["--hiden", "3"], "unrecognized arguments: --hiden 3"),
-        (["--out", str(ROOT / "README.md")], "no run folder can be made there"),
+        (["--out", str(ROOT / "README.md")], "cannot make a folder there"),
     ],
 )
 def test_a_wrong_command_is_one_line_and_status_2(arguments, message, capsys):
@@ -104,7 +104,7 @@ def test_a_demo_that_is_stopped_says_where_it_is(tmp_path, capsys, monkeypatch):
     with jax.numpy_dtype_promotion("standard"):
         status = status_of(demo.main, "--seeds", "1", "--epochs", "2", "--hidden", "3", "--out", tmp_path)
     (folder,) = tmp_path.iterdir()
-    assert_refused(status, capsys, f"stopped; what had ended by then is in {folder}\n", expected=143)
+    assert_refused(status, capsys, f"stopped; what is finished is in {folder}\n", expected=143)
     assert len(lines(folder / "digits" / "lstm")) in (0, 1)
 
 
@@ -130,7 +130,7 @@ def test_digits_are_split_by_class_into_disjoint_parts():
 
 
 def test_digits_have_no_source():
-    with pytest.raises(DataError, match="digits has no source, got elsewhere: its images come with scikit-learn"):
+    with pytest.raises(DataError, match="digits has no source, got elsewhere: its data comes with the code"):
         datasets.load("digits", "anywhere", "elsewhere")
 
 
@@ -160,7 +160,7 @@ def test_drifts_are_sines_of_five_periods_under_white_noise():
 
 
 def test_drifts_have_no_source():
-    with pytest.raises(DataError, match="drifts has no source, got elsewhere: its signals are made from a seed"):
+    with pytest.raises(DataError, match="drifts has no source, got elsewhere: its data comes with the code"):
         datasets.load("drifts", "anywhere", "elsewhere")
 
 
@@ -169,12 +169,12 @@ def test_the_best_epoch_has_the_highest_accuracy_then_the_lowest_loss():
         return {"validation_accuracy": accuracy, "validation_loss": loss}
 
     old = line(0.8, 0.5)
-    assert runs.is_better(line(0.9, 0.9), old, by_accuracy=True)
-    assert not runs.is_better(line(0.7, 0.1), old, by_accuracy=True)
-    assert runs.is_better(line(0.8, 0.4), old, by_accuracy=True)
-    assert not runs.is_better(line(0.8, 0.6), old, by_accuracy=True)
-    assert runs.is_better(line(0.1, 0.4), old, by_accuracy=False)
-    assert runs.is_better(line(0.1, 9.0), None, by_accuracy=True)
+    assert loop.is_better(line(0.9, 0.9), old, by_accuracy=True)
+    assert not loop.is_better(line(0.7, 0.1), old, by_accuracy=True)
+    assert loop.is_better(line(0.8, 0.4), old, by_accuracy=True)
+    assert not loop.is_better(line(0.8, 0.6), old, by_accuracy=True)
+    assert loop.is_better(line(0.1, 0.4), old, by_accuracy=False)
+    assert loop.is_better(line(0.1, 9.0), None, by_accuracy=True)
 
 
 def result(name, *accuracies):
@@ -190,7 +190,7 @@ def test_the_verdict_follows_the_numbers():
     assert comparison.verdict([base, result("B", 0.80, 0.81)]).startswith(
         "Better than the LSTM by more than the seeds' spread: none; "
     )
-    assert "ranks nothing" in comparison.verdict([result("LSTM", 0.9), result("A", 0.97)])
+    assert "can be ranked" in comparison.verdict([result("LSTM", 0.9), result("A", 0.97)])
 
 
 def test_a_run_that_diverged_is_in_the_table(tmp_path):

@@ -1,8 +1,5 @@
 """`python -m experiments.report`, on run folders made by hand."""
 
-import csv
-import gzip
-import io
 import json
 import pathlib
 
@@ -13,7 +10,7 @@ from experiments import report
 from experiments.command import RunError
 from experiments.configs import CONFIGS
 from experiments.configs.base import TASKS
-from experiments.reporting import controls, curves, runs, text
+from experiments.reporting import controls, runs, text
 from experiments.reporting.runs import Run
 from tests.train_command import fill_disk, status_of
 
@@ -51,21 +48,6 @@ def write_run(
     if seconds is not None:
         np.savez(folder / "checkpoint.npz", progress=np.array(json.dumps({"seconds": seconds})), other=np.zeros(3))
     return folder
-
-
-def write_curves(path, rows):
-    """Rows are changes of a row of TIMIT's MomentumLSTM."""
-    row = {"dataset": "timit", "cell": "momentum_lstm", "hidden": 158, "mu": 0.3, "epsilon": 0.1, "beta": "", "restart": ""}
-    row |= {"gradient_clip_tag": "", "seed": 0, "split": "test", "step": 0, "loss": 1.0}
-    file = io.StringIO()
-    writer = csv.DictWriter(file, curves.COLUMNS)
-    writer.writeheader()
-    writer.writerows({**row, **changes} for changes in rows)
-    path.write_bytes(gzip.compress(file.getvalue().encode()) if path.suffix == ".gz" else file.getvalue().encode())
-    return path
-
-
-CURVE_ROWS = [{"seed": seed, "step": step, "loss": 30 - 10 * step + seed} for seed in (0, 1) for step in (0, 1, 2, 3)]
 
 
 def main(*arguments):
@@ -109,9 +91,8 @@ def test_measured_beside_published(tmp_path, written):
     assert {path.name for path in folder.iterdir()} == {"report.md", "timit.png"}
     assert (folder / "timit.png").read_bytes().startswith(b"\x89PNG")
     assert "](timit.png)" in found
-    assert "same epoch" not in found
-    assert "Mind" not in found
-    assert "not ended" not in found
+    assert "Note" not in found
+    assert "Unfinished" not in found
 
 
 def test_other_settings_and_data_are_other_rows_and_said(tmp_path, written):
@@ -127,7 +108,7 @@ def test_other_settings_and_data_are_other_rows_and_said(tmp_path, written):
     measured = {tuple(cell.strip() for cell in cells[:3]): (cells[5].strip(), cells[6].strip()) for cells in rows}
     data = "as_published={'x.gz': False}"
     assert measured == {
-        ("`mnist_lstm_128`", "1", "80.00"): ("98.7 [baseline]", "nothing but what is said below"),
+        ("`mnist_lstm_128`", "1", "80.00"): ("98.7 [baseline]", "only what is listed below"),
         ("`mnist_lstm_128 hidden_features=4`", "1", "70.00"): (
             "98.7 [baseline]",
             "hidden_features 4, published 128",
@@ -154,8 +135,8 @@ def test_different_commits_and_devices_in_one_row_are_said(tmp_path, written):
     config["device"] = {"platform": "gpu", "kind": "A GPU", "count": 2}
     (folder / "config.json").write_text(json.dumps(config))
     found, _ = written()
-    assert f"Mind that runs of different commits (aaaaaaa / bbbbbbb-dirty) stand in one row: `{TIMIT} epochs=3`." in found
-    assert f"Mind that runs of different devices (2 CPU cores / A GPU, count 2) stand in one row: `{TIMIT} epochs=3`." in found
+    assert f"Note: different commits (aaaaaaa / bbbbbbb-dirty) in one row: `{TIMIT} epochs=3`." in found
+    assert f"Note: different devices (2 CPU cores / A GPU, count 2) in one row: `{TIMIT} epochs=3`." in found
 
 
 def test_unfinished_runs_are_apart(tmp_path, written):
@@ -179,53 +160,8 @@ def test_runs_of_other_commands_are_passed_over(tmp_path, capsys):
     (being_made / "config.json").write_text("{")
     assert main(tmp_path / "runs", tmp_path / "runs" / f"{TIMIT}-seed0", "--out", tmp_path / "out") == 0
     printed = capsys.readouterr().out
-    assert f"Passed over, being no single runs of experiments.train: {other}\n" in printed
-    assert "on 1 run and 0 unfinished" in printed
-
-
-def test_the_same_epoch(tmp_path, written):
-    for seed in (0, 1):
-        write_run(tmp_path / "runs", TIMIT, seed, 5.0 + seed)
-    write_run(tmp_path / "runs", "ablation_controls_timit_step_size_158", 0, 5.0)
-    found, _ = written("--curves", write_curves(tmp_path / "curves.csv.gz", CURVE_ROWS))
-    section = found.split("### TIMIT: the loss at the same epoch")[1]
-    # Steps 0 to 3 are epochs 1 to 4, and the runs have three: validation 5 and 6; published 10 and 11.
-    unlike = "epochs 3, published 700; whether the files are the published ones is not checked"
-    expected = ["3", "5.500 ± 0.71", "2", "momentum_lstm, N = 158, test split", "10.50 ± 0.71", "2", unlike]
-    assert row(section, f"`{TIMIT} epochs=3`") == [f"`{TIMIT} epochs=3`", *expected]
-    assert sum(line.startswith("| `") for line in section.splitlines()) == 1  # none was published of the control
-    assert "cut off at the last epoch measured" in found
-
-
-def test_curves_of_other_settings_are_not_drawn(tmp_path, written):
-    write_run(tmp_path / "runs", TIMIT, 0, 5.0)
-    rows = [{"mu": 0.6}, {"hidden": 120}, {"epsilon": 0.2}, {"cell": "lstm"}, {"dataset": "mnist"}]
-    found, _ = written("--curves", write_curves(tmp_path / "curves.csv", rows))
-    assert "no curves of these cells on this data with these settings" in found
-    assert "cut off" not in found
-
-
-def test_curves_are_read(tmp_path):
-    rows = [
-        *CURVE_ROWS,
-        {"split": "val", "step": 1, "loss": 3.0, "cell": "scheduled_restart_lstm", "mu": "0.0", "restart": 2},
-        {"split": "train", "step": 42},
-        {"dataset": "pmnist", "cell": "dtriv", "hidden": 512, "mu": "", "epsilon": ""},
-        {"dataset": "pmnist", "cell": "dtriv", "hidden": 512, "mu": "", "epsilon": "", "gradient_clip_tag": "gc", "loss": 2.0},
-    ]
-    found = curves.read(write_curves(tmp_path / "curves.csv", rows))
-    assert len(found) == 4
-    assert found[0].losses == {"0": {1: 30.0, 2: 20.0, 3: 10.0, 4: 0.0}, "1": {1: 31.0, 2: 21.0, 3: 11.0, 4: 1.0}}
-    assert found[0].label == "momentum_lstm, N = 158, test loss, 2 seeds"
-    assert (found[1].split, found[1].losses) == ("validation", {"0": {1: 3.0}})
-    settings = CONFIGS["pmnist_dtriv_512"].config.to_dict()
-    assert curves.matching(found, settings) is found[3]
-    assert curves.matching(found, {**settings, "clip_norm": None}) is found[2]
-    assert curves.matching(found, CONFIGS["timit_scheduled_restart_lstm_158"].config.to_dict()) is found[1]
-    assert curves.matching(found, CONFIGS["timit_adam_lstm_158"].config.to_dict()) is None
-    epochs, losses = curves.stack([{1: 5.0, 2: 4.0, 3: 3.0}, {2: 8.0, 3: 7.0, 4: 6.0}])
-    assert epochs.tolist() == [2, 3]
-    assert losses.tolist() == [[4.0, 8.0], [3.0, 7.0]]
+    assert f"Skipped, not single runs of experiments.train: {other}\n" in printed
+    assert "finished runs: 1, unfinished: 0" in printed
 
 
 LSTM, CONTROL = "fsdd_lstm_158", "ablation_controls_fsdd_step_size_158"
@@ -252,14 +188,14 @@ def test_what_a_control_recovers(tmp_path, written):
 
 
 CASES = {
-    "the gain may be zero": ((10.0, 12.0), (9.0, 11.0), (9.0, 12.0), "so shares of it have no bounds", " % (unbounded)"),
+    "the gain may be zero": ((10.0, 12.0), (9.0, 11.0), (9.0, 12.0), "so shares of it are unbounded", " % (unbounded)"),
     "no gain": ((6.0, 6.1), (10.0, 10.1), (9.0, 9.1), "it is not better, so there is no gain", "| – |"),
     "one seed": (
         (10.0,),
         (6.0,),
         (7.0,),
-        "a single seed, so nothing tells whether that is chance",
-        "75 % (no interval of fewer than 5 seeds)",
+        "a single seed, so this may be chance",
+        "75 % (no interval below 5 seeds)",
     ),
     "the control is better": ((10.0, 10.1), (6.0, 6.1), (5.0, 5.1), "gains +4", "the control is better."),
     "no difference": ((10.0, 10.1), (6.0, 6.1), (6.0, 6.12), "gains +4", "not distinguishable from zero."),
@@ -282,8 +218,8 @@ def test_a_control_is_compared_with_runs_of_its_own_settings(tmp_path, written):
     write_controls(out / "2", (20.0,), (8.0,), (14.0,), batch_size=16)
     write_run(out / "3", CONTROL, 0, 3.0, batch_size=8)
     found, _ = written()
-    assert "recovers 75 % (no interval of fewer than 5 seeds)" in found
-    assert "recovers 50 % (no interval of fewer than 5 seeds)" in found
+    assert "recovers 75 % (no interval below 5 seeds)" in found
+    assert "recovers 50 % (no interval below 5 seeds)" in found
     assert f"Not compared: `{CONTROL} epochs=3 batch_size=8`" in found
 
 
@@ -292,7 +228,7 @@ def test_a_comparison_across_commits_is_said(tmp_path):
     write_run(tmp_path / "2", "ablation_controls_fsdd_gain_158", 0, 7.0, epochs=700, commit=COMMITS[1])
     (comparison,), _ = controls.find(runs.group(runs.find([tmp_path])[0]))
     section = controls.section(comparison)
-    assert section.endswith("- Mind that these runs are of different commits: aaaaaaa / bbbbbbb-dirty.")
+    assert section.endswith("- Note: these runs have different commits: aaaaaaa / bbbbbbb-dirty.")
     assert "`ablation_controls_fsdd_gain_158` recovers 75 %" in section
     assert "different" not in controls.section(comparison._replace(controls=[]))
 
@@ -350,54 +286,63 @@ def spoil(file, content):
 WHOLE = {"training": CONFIGS[TIMIT].config.to_dict(), "task": {}}
 EPOCH = '{"kind": "epoch", "epoch": 1, "train_loss": 1.0, "validation_loss": 1.0}\n'
 DAMAGED = {
-    "no config": (spoil("config.json", None), "no run of experiments.train is there"),
-    "another command's run": (spoil("config.json", '{"training": {}, "task": {}}'), "holds no run of experiments.train"),
-    "config that is a list": (spoil("config.json", "[]"), "holds no run of experiments.train"),
-    "config that is cut off": (spoil("config.json", '{"training": {'), "config.json cannot be read: "),
-    "config that is no text": (lambda folder: (folder / "config.json").write_bytes(b"\xff"), "config.json cannot be read: "),
-    "a device that is none": (spoil("config.json", json.dumps({**WHOLE, "device": 3})), "config.json is damaged: its"),
+    "no config": (spoil("config.json", None), "no run of experiments.train in "),
+    "another command's run": (spoil("config.json", '{"training": {}, "task": {}}'), "is not a run of experiments.train"),
+    "config that is a list": (spoil("config.json", "[]"), "is not a run of experiments.train"),
+    "config that is cut off": (spoil("config.json", '{"training": {'), "config.json is missing or damaged: "),
+    "config that is no text": (
+        lambda folder: (folder / "config.json").write_bytes(b"\xff"),
+        "config.json is missing or damaged: ",
+    ),
+    "a device that is none": (
+        spoil("config.json", json.dumps({**WHOLE, "device": 3})),
+        "damaged: its device is not a dict",
+    ),
     "an unknown task": (
         spoil("config.json", json.dumps({**WHOLE, "training": {**WHOLE["training"], "task": "chess"}})),
-        "config.json holds no config of experiments.train: task must be one of 'mnist', ",
+        "config.json is missing or damaged: task must be one of 'mnist', ",
     ),
     "a seed that is none": (
         spoil("config.json", json.dumps({**WHOLE, "training": {**WHOLE["training"], "seed": "x"}})),
-        "holds no config of experiments.train: seed must be an integer of at least 0, got 'x'",
+        "is missing or damaged: seed must be an integer of at least 0, got 'x'",
     ),
     "a list of tasks": (
         spoil("config.json", json.dumps({**WHOLE, "training": {**WHOLE["training"], "task": ["timit"]}})),
-        "holds no config of experiments.train: task must be one of ",
+        "is missing or damaged: task must be one of ",
     ),
     "data that is published in a list": (
         spoil("config.json", json.dumps({**WHOLE, "task": {"name": "timit", "as_published": [1]}})),
-        "is damaged: its as_published is no object",
+        "is missing or damaged: its as_published is not a dict",
     ),
     "fewer epochs than the config's": (
         spoil("metrics.jsonl", EPOCH + '{"kind": "test", "epoch": 1, "test_loss": 1.0}'),
-        "is damaged: it is no whole run of 3 epochs",
+        "is missing or damaged: it has a test, but not all of the 3 epochs",
     ),
-    "no metrics": (spoil("metrics.jsonl", None), "metrics.jsonl cannot be read: "),
-    "empty metrics": (spoil("metrics.jsonl", ""), "no run has ended; the furthest is "),
-    "unfinished": (spoil("metrics.jsonl", EPOCH), ", 1 epoch\n"),
-    "metrics cut off": (spoil("metrics.jsonl", EPOCH + EPOCH[:20]), "metrics.jsonl is damaged at line 2: "),
-    "a line that is no dictionary": (spoil("metrics.jsonl", "3\n"), "metrics.jsonl is damaged at line 1: it is no epoch"),
-    "a loss that is not finite": (spoil("metrics.jsonl", EPOCH.replace("1.0", "NaN")), "damaged at line 1: it is no epoch"),
+    "no metrics": (spoil("metrics.jsonl", None), "metrics.jsonl is missing or damaged: "),
+    "empty metrics": (spoil("metrics.jsonl", ""), "no run is finished; the furthest is "),
+    "unfinished": (spoil("metrics.jsonl", EPOCH), ", epochs: 1\n"),
+    "metrics cut off": (spoil("metrics.jsonl", EPOCH + EPOCH[:20]), "metrics.jsonl is missing or damaged: line 2: "),
+    "a line that is no dictionary": (
+        spoil("metrics.jsonl", "3\n"),
+        "damaged: line 1 is not an epoch",
+    ),
+    "a loss that is not finite": (spoil("metrics.jsonl", EPOCH.replace("1.0", "NaN")), "damaged: line 1 is not an epoch"),
     "a test without a loss": (
         spoil("metrics.jsonl", EPOCH + '{"kind": "test", "epoch": 1}'),
-        "damaged at line 2: it is no epoch",
+        "damaged: line 2 is not an epoch",
     ),
-    "an epoch twice": (spoil("metrics.jsonl", EPOCH + EPOCH), "is damaged: its epochs are not 1, 2, …"),
+    "an epoch twice": (spoil("metrics.jsonl", EPOCH + EPOCH), "damaged: its lines are not epochs 1, 2, …"),
     "a test of no epoch": (
         spoil("metrics.jsonl", EPOCH + '{"kind": "test", "epoch": 2, "test_loss": 1.0}'),
-        "is damaged: the test is of epoch 2, of 1",
+        "damaged: its test is of epoch 2, which has no validation loss",
     ),
     "a test of an epoch without validation": (
         spoil(
             "metrics.jsonl", '{"kind": "epoch", "epoch": 1, "train_loss": 1.0}\n{"kind": "test", "epoch": 1, "test_loss": 1.0}'
         ),
-        "epoch 1, which the test is of, has no validation loss",
+        "damaged: its test is of epoch 1, which has no validation loss",
     ),
-    "a damaged checkpoint": (spoil("checkpoint.npz", "x"), "checkpoint.npz is damaged: "),
+    "a damaged checkpoint": (spoil("checkpoint.npz", "x"), "checkpoint.npz is missing or damaged: "),
 }
 
 
@@ -418,37 +363,13 @@ def test_a_damaged_run_is_one_line_and_status_2(damage, message, tmp_path, capsy
     assert_refused(main(folder, "--out", tmp_path / "out"), capsys, message, tmp_path / "out")
 
 
-CURVES = "dataset,cell,hidden,mu,epsilon,beta,restart,gradient_clip_tag,seed,split,step,loss\n"
-BAD_CURVES = {
-    "no file": (None, "cannot be read: "),
-    "no text": (b"\xff\xfe\x00", "cannot be read: "),
-    "a gzip that is cut off": (gzip.compress(CURVES.encode())[:-9], "cannot be read: "),
-    "another table": (b"a,b\n1,2\n", "there is no column 'dataset'; the columns should be dataset, cell, "),
-    "empty": (b"", "there is no column 'dataset'"),
-    "no rows": (CURVES.encode(), "it holds no curve over epochs"),
-    "no number": (CURVES.encode() + b"timit,lstm,158,,,,,,0,test,0,low\n", "line 2 is damaged: could not convert"),
-    "not finite": (CURVES.encode() + b"timit,lstm,158,,,,,,0,test,0,nan\n", "line 2 is damaged: the loss is not finite"),
-    "a row cut off": (CURVES.encode() + b"timit,lstm,158,,,,,,0,test\n", "line 2 is damaged: "),
-}
-
-
-@pytest.mark.parametrize(("content", "message"), BAD_CURVES.values(), ids=BAD_CURVES)
-def test_unreadable_curves_are_one_line_and_status_2(content, message, tmp_path, capsys):
-    folder = write_run(tmp_path / "runs", TIMIT, 0, 5.0)
-    path = tmp_path / "curves.csv"
-    if content is not None:
-        path.write_bytes(content)
-    status = main(folder, "--curves", path, "--out", tmp_path / "out")
-    assert_refused(status, capsys, f"--curves {path}: {message}", tmp_path / "out")
-
-
 def test_no_folder_or_one_that_cannot_be_written_is_one_line(tmp_path, capsys):
     folder = write_run(tmp_path / "runs", TIMIT, 0, 5.0)
     out = tmp_path / "out"
     assert_refused(main("--out", out), capsys, "the following arguments are required: RUNS", out)
     assert_refused(main(tmp_path / "nowhere", "--out", out), capsys, f"{tmp_path / 'nowhere'} does not exist", out)
-    assert_refused(main(folder / "config.json", "--out", out), capsys, "config.json is no folder", out)
-    assert_refused(main(tmp_path / "runs", "--out", folder / "config.json"), capsys, "no run folder can be made there", out)
+    assert_refused(main(folder / "config.json", "--out", out), capsys, "config.json is not a folder", out)
+    assert_refused(main(tmp_path / "runs", "--out", folder / "config.json"), capsys, "cannot make a folder there", out)
 
 
 def test_a_full_disk_leaves_no_half_of_a_report(tmp_path, capsys, monkeypatch):

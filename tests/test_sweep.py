@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import checkpoint, configs, grid, runs, sweep, training
+from experiments import checkpoint, configs, grid, loop, sweep, training
 from experiments.cells import options_of
 from tests.train_command import (
     NAME,
@@ -115,7 +115,7 @@ def test_runs_that_average_their_steps_are_those_one_by_one(tmp_path):
 
 def test_all_runs_of_a_cell_are_one_program(tmp_path, monkeypatch):
     """However many calls, seeds and values there are: one program trains, and one for each number of runs."""
-    monkeypatch.setattr(runs, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)
     few = ("--mu", "0.5", "--step-size", "3e38", "--seeds", "0", "1")  # these diverge
     many = ("--mu", "0.5", "0.1", "0.2", "--step-size", "0.5", "1", "--seeds", "0", "1")
     others = ("--mu", "0.3", "0.7", "0.1", "--step-size", "0.2", "0.9", "--seeds", "4", "7")
@@ -126,7 +126,7 @@ def test_all_runs_of_a_cell_are_one_program(tmp_path, monkeypatch):
         assert training.advance._cache_size() - before == new
     diverged = tmp_path / "0" / f"{NAME}-sweep"
     assert [line["kind"] for line in lines(diverged / "momentum_lstm")] == ["diverged"] * 2
-    assert "at no point did every run stay finite" in (diverged / "results.md").read_text()
+    assert "runs diverged at every point" in (diverged / "results.md").read_text()
     assert (diverged / "heatmap.png").exists()
 
 
@@ -163,7 +163,7 @@ def test_a_run_that_diverges_stops_alone(ended, tmp_path):
         np.testing.assert_allclose([one[key] for key in numbers], [other[key] for key in numbers], **CLOSE)
     table = (folder / "results.md").read_text()
     assert table.count("2 of 2") == 2
-    assert "Runs that diverged (NaN or infinity) are in no mean." in table
+    assert "Diverged runs (NaN or infinity) are not in the means." in table
     assert command(tmp_path, "--config", NAME, *SET, "--seeds", "0", "3", "--mu", "0.9", "0.3", *big) == 0  # had ended
 
 
@@ -172,6 +172,14 @@ def eight():
     points = list(itertools.product(SEEDS, MU, STEP_SIZE))
     config = configs.override(configs.get(NAME), SET[1:])
     return Runs(config, [seed for seed, *_ in points], mu=[mu for _, mu, _ in points], step_size=[s for *_, s in points])
+
+
+def test_a_run_that_diverges_before_any_look_at_validation_stops_alone_where_steps_are_averaged(tmp_path):
+    values = changed(TINY_LANGUAGE, "epochs=1", "layers=1", "hidden_features=3", "nonmonotone=1")
+    grid = ("--step-size", "0.6", "3e38")
+    assert command(tmp_path, "--config", "text_momentum_lstm", "--set", *values, *grid) == 0
+    found = lines(tmp_path / "text_momentum_lstm-sweep" / "momentum_lstm")
+    assert [(line["kind"], line["run"]) for line in found] == [("epoch", 0), ("diverged", 1), ("test", 0)]
 
 
 def test_a_run_stops_at_the_step_where_it_diverged():
@@ -300,7 +308,7 @@ def test_a_signal_saves_and_the_sweep_goes_on_to_the_same_end(cell, step, ended,
         stop(during, step, after=CELLS.index(cell))
         status = command(tmp_path, *COMMAND)
     folder = tmp_path / f"{NAME}-sweep"
-    assert_refused(status, capsys, f"SIGTERM after step {step}; the same command goes on from {folder / cell}", expected=143)
+    assert_refused(status, capsys, f"SIGTERM after step {step}; the same command continues from {folder / cell}", expected=143)
     assert checkpoint.read(folder / cell)[1]["0/step"] == step
     assert command(tmp_path, *COMMAND) == 0
     assert_same_end(folder, ended)
@@ -320,7 +328,7 @@ def test_a_sweep_that_ended_says_so_and_another_grid_is_refused(ended, capsys):
     before = [arrays(ended / cell) for cell in CELLS]
     assert command(ended.parent, *COMMAND) == 0
     printed = capsys.readouterr()
-    assert "had ended before, nothing to do" in printed.out
+    assert "was already finished" in printed.out
     assert "| adam_lstm" in printed.out
     status = command(ended.parent, *COMMAND, "--mu", "0.1")
     assert_refused(status, capsys, "holds a run with another grid: ")
@@ -332,7 +340,7 @@ def test_the_command_runs_as_it_is(tmp_path):
     running = process(tmp_path, tmp_path / "cache", *few, module="experiments.sweep")
     printed, wrong = running.communicate(timeout=120)
     assert running.returncode == 0, wrong
-    assert f"{tmp_path / 'adding_lstm-sweep'} ended after " in printed
+    assert f"{tmp_path / 'adding_lstm-sweep'} finished after " in printed
 
 
 def test_the_papers_ablation_is_one_option():
@@ -362,11 +370,17 @@ REFUSALS = {
     "no config": ([], "the following arguments are required: --config"),
     "an unknown field": (["--config", NAME, "--set", "hiden=3"], "no field 'hiden'"),
     "set twice": (["--config", NAME, "--set", "mu=0.9", "--mu", "0.5"], "--set mu=… and --mu exclude each other"),
-    "no momentum": (["--config", "adding_rmsprop_lstm", "--mu", "0.5"], "--mu 0.5: mu is no argument of the cell 'rmsprop_lstm'"),
-    "no drive": (["--config", "adding_lstm", "--step-size", "1"], "--step-size 1.0: step_size is no argument of the cell 'lstm'"),
+    "no momentum": (
+        ["--config", "adding_rmsprop_lstm", "--mu", "0.5"],
+        "mu is not an argument of the cell 'rmsprop_lstm'",
+    ),
+    "no drive": (
+        ["--config", "adding_lstm", "--step-size", "1"],
+        "step_size is not an argument of the cell 'lstm'",
+    ),
     "not in one of the cells": (
         ["--config", NAME, "--mu", "0.5", "--cells", "momentum_lstm", "lstm"],
-        "--mu 0.5: mu is no argument of the cell 'lstm'",
+        "--mu 0.5: mu is not an argument of the cell 'lstm'",
     ),
     "mu out of range": (["--config", NAME, "--mu", "0.5", "1"], "--mu 1.0: mu must be in [0, 1), got 1.0"),
     "a negative mu": (["--config", NAME, "--mu", "-0.5"], "--mu -0.5: mu must be in [0, 1), got -0.5"),
@@ -376,17 +390,17 @@ REFUSALS = {
     "no seed": (["--config", NAME, "--seeds", "1.5"], "argument --seeds: invalid int value: '1.5'"),
     "a negative seed": (["--config", NAME, "--seeds", "-1"], "--seeds -1: seed must be an integer of at least 0, got -1"),
     "a seed too large": (["--config", NAME, "--seeds", "9" * 30], f"--seeds {'9' * 30}: "),
-    "a seed twice": (["--config", NAME, "--seeds", "1", "2", "1"], "--seeds: 1 stands there twice"),
-    "mu twice": (["--config", NAME, "--mu", "0", "0.0"], "--mu: 0.0 stands there twice"),
+    "a seed twice": (["--config", NAME, "--seeds", "1", "2", "1"], "--seeds: 1 is given twice"),
+    "mu twice": (["--config", NAME, "--mu", "0", "0.0"], "--mu: 0.0 is given twice"),
     "an unknown cell": (["--config", NAME, "--cells", "momentum"], "--cells momentum: must be one of adam_dtriv, "),
     "a cell in two places": (["--config", NAME, "--cells", "lstm", "--set", "cell=lstm"], "--set cell=… and --cells exclude"),
     "a grid beside the ablation": (
         ["--config", NAME, "--ablation", "--mu", "0.5"],
-        "--ablation has its own values; leave --mu out",
+        "--ablation excludes --mu",
     ),
     "an option of another cell": (
         ["--config", NAME, "--cells", "momentum_lstm", "adam_lstm", "--set", "beta=0.5"],
-        "beta is no argument of the cell 'momentum_lstm'",
+        "beta is not an argument of the cell 'momentum_lstm'",
     ),
     "a source for nothing": (["--config", NAME, "--source", "x"], "--source x: the task 'adding' has no source"),
 }

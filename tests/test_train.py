@@ -99,7 +99,7 @@ REFUSALS = {
     "no epoch": (["--config", NAME, "--set", "epochs=0"], "epochs must be an integer of at least 1, got 0"),
     "not of this cell": (
         ["--config", "mnist_lstm_128", "--set", "mu=0.1"],
-        "mu is no argument of the cell 'lstm'; it takes forget_bias, init_scheme",
+        "mu is not an argument of the cell 'lstm'; it takes forget_bias, init_scheme",
     ),
     "not of this task": (
         ["--config", "mnist_lstm_128", "--set", "length=3"],
@@ -120,7 +120,7 @@ REFUSALS = {
     "a source for nothing": (["--config", NAME, "--source", "x"], "--source x: the task 'adding' has no source"),
     "too short": (["--config", NAME, "--set", "length=1"], "length must be an integer of at least 2, got 1"),
     "a batch too large": (["--config", "fsdd_lstm_84"], "needs more than the 9 examples for training; set batch_size"),
-    "twice": (["--config", NAME, "--set", "mu=0.1", "mu=0.2"], "--set mu=0.2: mu stands there twice; give one value"),
+    "twice": (["--config", NAME, "--set", "mu=0.1", "mu=0.2"], "--set mu=0.2: mu is given twice; give one value"),
     "more units than there are numbers": (
         ["--config", NAME, "--set", "hidden_features=1000000000"],
         "hidden_features must be small enough for arrays of at most 2147483647 elements, got (1000000000,)",
@@ -155,7 +155,7 @@ def test_too_little_memory_is_one_line(tmp_path, capsys, monkeypatch):
         raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 byte.\nmore")
 
     monkeypatch.setattr(runs.training, "advance", exhausted)
-    assert_refused(main(tmp_path, *COMMAND), capsys, "there is not enough memory; make hidden_features, batch_size or ")
+    assert_refused(main(tmp_path, *COMMAND), capsys, "out of memory; make hidden_features, batch_size or ")
 
 
 def test_a_word_may_be_set():
@@ -209,7 +209,7 @@ def test_a_run_that_ended_says_so_and_does_nothing(ended, capsys):
     before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in ended.iterdir() if path.name != "metrics.jsonl"}
     assert main(ended.parent, *COMMAND) == 0
     printed = capsys.readouterr()
-    assert "had ended before, nothing to do: test accuracy" in printed.out
+    assert "was already finished: test accuracy" in printed.out
     assert printed.err == ""
     assert before == {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in before}
 
@@ -232,7 +232,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(number, status, step
         assert handlers == (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT))
     name = signal.Signals(number).name
     folder = tmp_path / f"{NAME}-seed0"
-    assert_refused(ended_by, capsys, f"{name} after step {step}; the same command goes on from {folder}", expected=status)
+    assert_refused(ended_by, capsys, f"{name} after step {step}; the same command continues from {folder}", expected=status)
     assert main(tmp_path, *COMMAND) == 0
     assert_same_end(folder, ended)
 
@@ -328,7 +328,7 @@ def test_a_tampered_checkpoint_is_one_line(change, ended, tmp_path, capsys):
     progress = json.loads(str(entries["progress"]))
     entries["progress"] = np.array(json.dumps({**progress, **(change(progress) if callable(change) else change)}))
     np.savez(folder / "checkpoint.npz", **entries)
-    message = f"{folder / 'checkpoint.npz'} is damaged (its checksum is not that of its content); delete {folder} to begin again"
+    message = f"{folder / 'checkpoint.npz'} is damaged (its checksum does not match its content); delete {folder} to begin again"
     assert_refused(main(tmp_path, *COMMAND), capsys, message)
 
 
@@ -349,7 +349,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path, capsys):
     folder = tmp_path / f"{NAME}-seed0"
     folder.mkdir()
     (folder / "letter.txt").write_text("mine")
-    assert_refused(main(tmp_path, *COMMAND), capsys, f"{folder} is in the way: it holds no checkpoint.npz")
+    assert_refused(main(tmp_path, *COMMAND), capsys, f"{folder} holds no checkpoint.npz")
     assert [path.name for path in folder.iterdir()] == ["letter.txt"]
 
 

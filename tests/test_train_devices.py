@@ -71,7 +71,7 @@ def test_eight_devices_train_as_one(tmp_path):
     assert status == 0, error
     # In training and, of 5 examples filled up to 8, in evaluation.
     assert printed.count("of 8 examples 1") >= 4
-    assert all(line == "of 8 examples 1" or "ended after" in line for line in printed)
+    assert all(line == "of 8 examples 1" or "finished after" in line for line in printed)
     for name, command in commands.items():
         assert main(tmp_path / "one" / name, *command) == 0
         assert_close(tmp_path / name, tmp_path / "one" / name)
@@ -105,7 +105,7 @@ def test_two_processes_train_as_one_and_a_signal_to_either_stops_both(tmp_path):
     folder = outs[0] / f"{NAME}-seed0"
     statuses, _, errors = pair(outs, tmp_path / "cache", SYNTHETIC, ("--signal-at=3", *SYNTHETIC), module=WATCHED)
     assert statuses == (143, 143), errors
-    assert errors == tuple(f"SIGTERM after step 3; the same command goes on from {out / folder.name}\n" for out in outs)
+    assert errors == tuple(f"SIGTERM after step 3; the same command continues from {out / folder.name}\n" for out in outs)
     assert len(lines(folder)) == 1
     # The second process has no folder, and goes on with the first one's.
     statuses, printed, errors = pair(outs, tmp_path / "cache", SYNTHETIC, SYNTHETIC, module=WATCHED)
@@ -134,10 +134,10 @@ def test_processes_with_other_commands_are_refused(tmp_path, capsys, monkeypatch
 
 PROCESSES = {
     "no place": (["--coordinator=here", "--num-processes=2", "--process-id=0"], "--coordinator: must be HOST:PORT, got 'here'"),
-    "alone": (["--coordinator=here:1"], "--coordinator, --num-processes and --process-id go together"),
+    "alone": (["--coordinator=here:1"], "--coordinator, --num-processes and --process-id must be given together"),
     "one too many": (["--coordinator=here:1", "--num-processes=2", "--process-id=2"], "--process-id: must be from 0 to 1, got 2"),
-    "said twice": (["--distributed", "--process-id=0"], "--distributed asks the cluster for what --coordinator, --num-"),
-    "no cluster": (["--distributed"], "the processes do not come together: "),
+    "said twice": (["--distributed", "--process-id=0"], "--distributed excludes --coordinator, --num-"),
+    "no cluster": (["--distributed"], "the processes cannot connect: "),
     "no device": (["--devices=0"], "argument --devices: must be a whole number from 1 to 10000, got '0'"),
 }
 

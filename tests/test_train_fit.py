@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import networks, runs, tasks, training
+from experiments import loop, networks, tasks, training
 from experiments.configs import CONFIGS, get
 from experiments.datasets import Split, mnist
 from tests.train_command import (
@@ -78,7 +78,7 @@ def test_the_test_is_of_the_parameters_of_the_best_epoch(tmp_path):
 def test_the_number_of_steps_at_a_time_changes_nothing(tmp_path, monkeypatch):
     ends = []
     for seconds in (0.0, 100.0):
-        monkeypatch.setattr(runs, "CALL_SECONDS", seconds)
+        monkeypatch.setattr(loop, "CALL_SECONDS", seconds)
         assert main(tmp_path / str(seconds), "--config", "adding_dtriv", "--set", *TINY_SYNTHETIC) == 0
         folder = tmp_path / str(seconds) / "adding_dtriv-seed0"
         ends.append(((folder / "metrics.jsonl").read_bytes(), (folder / "best.npz").read_bytes()))

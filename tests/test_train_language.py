@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
-from experiments import checkpoint, configs, language_model, networks, runs, tasks, training
+from experiments import checkpoint, configs, language_model, loop, networks, tasks, training
 from experiments.configs import ConfigError
 from experiments.datasets import Split
 from experiments.language_model import LanguageModel
@@ -347,7 +347,7 @@ def test_averaging_begins_when_the_loss_is_worse_than_the_best_before_the_last_l
     losses = [9.0, 5.0, 6.0, 7.0, 5.5, 8.0, 4.0, 6.0, 5.5, 4.5]
 
     def stuck_at(patience):
-        return next((n for n in range(1, len(losses) + 1) if runs.is_stuck(losses[:n], patience)), None)
+        return next((n for n in range(1, len(losses) + 1) if loop.is_stuck(losses[:n], patience)), None)
 
     assert stuck_at(1) == 4  # 7 is worse than 5, the best of the looks but the last
     assert stuck_at(3) == 6  # 8 is worse than 5; 5.5 is better than 9
@@ -382,7 +382,7 @@ def test_interrupted_while_it_averages_a_run_ends_the_same(tmp_path, monkeypatch
     whole, folder = (tmp_path / part / "ptb_lstm-seed0" for part in ("whole", "stopped"))
     metrics = lines(whole)
     losses = [line["validation_loss"] for line in metrics[:-1]]
-    stuck = next(n for n in range(1, 12) if runs.is_stuck(losses[:n], 1))  # random text cannot be learnt
+    stuck = next(n for n in range(1, 12) if loop.is_stuck(losses[:n], 1))  # random text cannot be learnt
     _, saved = checkpoint.read(whole)
     assert saved["0/runs/since"] == [2 * stuck]
     with monkeypatch.context() as during:

@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import checkpoint, configs, devices, runs, tasks, train, training
+from experiments import checkpoint, configs, devices, loop, runs, tasks, train, training
 from experiments.configs.base import Language, Memory
 from experiments.datasets import Dataset, Info, Split
 
@@ -163,7 +163,7 @@ def stop(monkeypatch, step, number=signal.SIGTERM, after=0):
             count[0] -= 1
         return state
 
-    monkeypatch.setattr(runs, "CALL_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CALL_SECONDS", 0.0)
     monkeypatch.setattr(training, "advance", signalled)
 
 

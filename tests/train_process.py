@@ -11,7 +11,7 @@ import sys
 import jax
 import pytest
 
-from experiments import networks, runs, tasks, train
+from experiments import loop, networks, tasks, train
 from tests.train_command import stand_in, stop
 
 
@@ -29,7 +29,7 @@ def watched(hidden_states):
 def main(first, *arguments):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tasks.datasets, "load", stand_in)
-        patch.setattr(runs, "CALL_SECONDS", 0.0)  # one step at a time
+        patch.setattr(loop, "CALL_SECONDS", 0.0)  # one step at a time
         if first == "--watch":
             patch.setattr(networks.Network, "hidden_states", watched(networks.Network.hidden_states))
             return max(train.main(command) for command in json.loads(arguments[0]))

@@ -21,7 +21,7 @@ KINDS = {int: "a whole number", float: "a number", str: "a word"}
 
 
 class ConfigError(CommandError, Exception):
-    """A config is unknown, or a value is none of it."""
+    """A config is unknown, or a value is wrong."""
 
 
 def get(name: str) -> Config:
@@ -36,12 +36,12 @@ def get(name: str) -> Config:
 
 
 def override(config: Config, assignments: Sequence[str]) -> Config:
-    """The config with every `field=value` in its place; `none` is a value of fields that may have none.
+    """The config with every `field=value` replaced; `none` is allowed for optional fields.
 
     Raises:
-      ConfigError: no such field, a value of another type or one that is not allowed, or a field that stands there twice.
+      ConfigError: no such field, a value of another type or one that is not allowed, or a field that is given twice.
     """
-    # `--set` needs no library: a reader of whole commands would print a page where an error here is one line.
+    # Not tyro or the like, which would print a page where an error here is one line.
     kinds = {field.name: typing.get_type_hints(type(config))[field.name] for field in dataclasses.fields(config)}
     values: dict[str, Any] = {}
     for assignment in assignments:
@@ -51,7 +51,7 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
         if name not in kinds:
             raise ConfigError(f"--set {assignment}: the task {config.task!r} has no field {name!r}; it has {', '.join(kinds)}")
         if name in values:
-            raise ConfigError(f"--set {assignment}: {name} stands there twice; give one value")
+            raise ConfigError(f"--set {assignment}: {name} is given twice")
         values[name] = _parse(assignment, text, kinds[name])
     try:
         return dataclasses.replace(config, **values)

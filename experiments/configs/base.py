@@ -1,6 +1,6 @@
-"""What a run is made of, as plain values: one dataclass for each task, with the fields that the task has and no others.
+"""Configs as plain values: a dataclass for each task, with exactly the fields of that task.
 
-All values are written to a run's `config.json`, and any can be set on the command line.
+All values are written to a run's `config.json`, and can be set on the command line.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from experiments import cells
 from momentum_rnn_jax import _checks
 
 VARIED = ("seed", "mu", "step_size")  # in which the runs of one compiled program may differ
-MOST = 2**31 - 1  # what is counted on a device has 32 bits
+MOST = 2**31 - 1  # counters on a device have 32 bits
 
 # Where a number must lie: [low, high), or (low, high) where low is said to be open. Whole numbers are at least 1.
 RANGES: dict[str, tuple[float, float, bool]] = {
@@ -122,16 +122,16 @@ class Config:
 
     @property
     def by_accuracy(self) -> bool:
-        """Whether the best epoch has the highest accuracy, and not the lowest loss."""
+        """Whether the best epoch is the one with the highest accuracy, rather than the lowest loss."""
         return self.score == "accuracy"
 
     @property
     def evaluation_rows(self) -> int:
-        """How many examples, or rows of a text, are evaluated at a time."""
+        """The number of examples, or rows of a text, that are evaluated at a time."""
         return self.evaluation_batch_size or self.batch_size
 
     def make_cell(self, **hyper_parameters: Any) -> Any:
-        """The recurrent cell, with these in the place of its own, if there are any."""
+        """The recurrent cell, with these hyper-parameters instead of the config's."""
         options = {name: getattr(self, name) for name in cells.OPTIONS if getattr(self, name) is not None}
         return cells.make(self.cell, self.hidden_features, options | hyper_parameters)
 
@@ -210,7 +210,7 @@ class Trajectories(Sequences):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Memory(Sequences):
-    """Sequences without an end of examples. length: T. held_out: how many are for validation, and as many for testing."""
+    """Generated sequences. length: T. held_out: how many are for validation, and as many for testing."""
 
     length: int
     held_out: int
@@ -246,10 +246,10 @@ class Language(Config):
     `experiments.language_model`. `hidden_features` are those of all layers but the last, which has `embedding_features`.
 
     Args:
-      bptt: about so many steps are read, and gradients cut behind them; so many in evaluation. The learning rate is multiplied by
-        the window's length over `bptt`. The states of drives and cores go on from window to window.
-      nonmonotone: once the validation loss is worse than the best of those more than so many looks ago, the parameters of all
-        steps from there on are averaged, and the averages validated and tested; None for never.
+      bptt: gradients flow through windows of about so many steps, exactly so many in evaluation. The learning rate is
+        multiplied by the window's length over `bptt`. The states of drives and cores are carried from window to window.
+      nonmonotone: once the validation loss is worse than the best of those more than so many evaluations ago, the parameters of
+        all further steps are averaged, and the averages are validated and tested; None for never.
     """
 
     layers: int

@@ -1,4 +1,4 @@
-"""Datasets: real data read from the user's files, prepared once and held as NumPy arrays; and synthetic data made on the device.
+"""Datasets: data read from the user's files, prepared once and held as NumPy arrays; and synthetic data made on the device.
 
 Every dataset is one of three kinds (`Info.task`): `"classify"` a sequence, `"regress"` every step under a mask, or `"language"`,
 a stream in which each token is predicted from those before it. Synthetic tasks have no files: `experiments.datasets.synthetic`.
@@ -12,15 +12,18 @@ from experiments.datasets import digits, drifts, mnist, moving, speech, text, tr
 from experiments.datasets.common import DataError, Dataset, Info, Split
 from momentum_rnn_jax import _checks
 
-__all__ = ["DATASETS", "DataError", "Dataset", "Info", "Split", "load"]
+__all__ = ["BUNDLED", "DATASETS", "DataError", "Dataset", "Info", "Split", "load"]
 
-# Read as f(data_dir, source, **options).
-DATASETS: dict[str, Callable[..., Dataset]] = {
+# Called as f(**options).
+BUNDLED: dict[str, Callable[..., Dataset]] = {
     "digits": digits.load,
-    "mnist": mnist.load,
     "drifts": drifts.load,
-    "trajectories": trajectories.load,
     "moving": moving.load,
+    "trajectories": trajectories.load,
+}
+# Called as f(data_dir, source, **options).
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "mnist": mnist.load,
     "timit": speech.load_timit,
     "fsdd": speech.load_fsdd,
     "ptb": text.load_ptb,
@@ -29,19 +32,22 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
 
 
 def load(name: str, data_dir: str | Path, source: str | Path | None = None, **options: Any) -> Dataset:
-    """Load a dataset as arrays in memory; the first time, prepare it from its source under a data directory.
+    """Load a dataset as arrays in memory; the first time, prepare it from its source in a data directory.
 
     Args:
-      name: One of `DATASETS`; the functions listed there say the arrays' shapes, the splits and the options.
-      data_dir: Where prepared data is kept. It is made if need be. Nothing in it is half-written: data appears there whole.
-      source: The user's files. What is prepared is kept by the content of its source, so that another source in the same data
-        directory never gives the wrong data. Without a source: what is already prepared there, a download (MNIST), or a
-        small generated text (`"text"`).
-      **options: Those of the named dataset.
+      name: one of `BUNDLED` or `DATASETS`, whose functions describe the shapes, splits and options.
+      data_dir: where prepared data is kept, by the content of its source; it is created if need be.
+      source: the user's files. Without a source: what is already prepared, a download (MNIST), or a small generated text
+        (`"text"`). Bundled datasets have none.
+      **options: those of the named dataset.
 
     Raises:
-      DataError: Data is missing, truncated or damaged, or `data_dir` cannot be written; one line that says what to do.
-      ValueError: An unknown name, or a wrong option.
+      DataError: data is missing, truncated or damaged, or `data_dir` cannot be written; one line that says what to do.
+      ValueError: an unknown name, or a wrong option.
     """
-    _checks.choice("name", name, DATASETS)
+    _checks.choice("name", name, (*BUNDLED, *DATASETS))
+    if name in BUNDLED:
+        if source is not None:
+            raise DataError(f"{name} has no source, got {source}: its data comes with the code.")
+        return BUNDLED[name](**options)
     return DATASETS[name](data_dir, source, **options)

@@ -67,7 +67,7 @@ def _sound(frames: bytes, count: int, rate: int, channels: int, width: int, dtyp
     if (channels, width) != (1, 2):
         raise DataError(f"{name} has {channels} channels of {8 * width}-bit samples; it should have one of 16 bits.")
     if len(frames) != 2 * count or not count:
-        raise DataError(f"{name} is truncated or empty: it has {len(frames)} bytes of samples, its header promises {2 * count}.")
+        raise DataError(f"{name} is truncated or empty: it has {len(frames)} bytes of samples, its header announces {2 * count}.")
     return Sound(np.frombuffer(frames, dtype) / 32768, rate)
 
 

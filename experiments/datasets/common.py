@@ -1,4 +1,4 @@
-"""What every dataset is made of."""
+"""The types of every dataset."""
 
 from typing import Any, NamedTuple
 
@@ -10,11 +10,11 @@ class DataError(CommandError, Exception):
 
 
 class Split(NamedTuple):
-    """The examples of one split; see `Info.task` for what the arrays are, NumPy's or, on a device, JAX's.
+    """The examples of one split; arrays of NumPy or, on a device, of JAX, by `Info.task`.
 
     `"classify"`: `inputs` (examples, time, features) float32, `targets` (examples,) int32.
-    `"regress"`: `inputs` and `targets` (examples, time, features) float32, and `lengths` (examples,) int32: how many steps of
-    each example are real. The steps behind them are zero and must not count.
+    `"regress"`: `inputs` and `targets` (examples, time, features) float32, and `lengths` (examples,) int32, the number of steps
+    of each example. Later steps are zero padding and must not count.
     `"language"`: `inputs` and `targets` (tokens,) int32, or (batch, time) after `text.batch_stream`; a target is the next input.
     """
 
@@ -27,7 +27,7 @@ class Info(NamedTuple):
     """What a dataset is.
 
     `outputs` is the number of classes, of target features or of tokens in the vocabulary; `vocabulary` is that of a language
-    task, by id. `origin` says what the data was made from, with the SHA-256 of it: plain values, fit for a run's record.
+    task, by id. `origin` says what the data was made from, with its SHA-256: plain values for `config.json`.
     """
 
     name: str

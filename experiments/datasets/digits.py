@@ -4,31 +4,21 @@ The images are the 1797 of scikit-learn's `load_digits`, from the UCI collection
 they come with the library, so nothing is downloaded.
 """
 
-from pathlib import Path
-
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from experiments.datasets.common import DataError, Dataset, Info, Split
+from experiments.datasets.common import Dataset, Info, Split
 
 HELD_OUT = 0.15
-# Both belong to the task and not to a run: every cell and every training seed reads the same pixels and the same split.
+# Both belong to the task and not to a run: the pixels' order and the split are the same for every cell and training seed.
 ORDER_SEED = 0
 SPLIT_SEED = 0
 SETTINGS = {"held_out": HELD_OUT, "order_seed": ORDER_SEED, "split_seed": SPLIT_SEED}
 
 
-def load(data_dir: str | Path | None = None, source: str | Path | None = None) -> Dataset:
-    """Sequences of 64 pixels in [0, 1], one per step; about 15 % of each class held out for validation, and 15 % for testing.
-
-    Nothing is read from or written to `data_dir`.
-
-    Raises:
-      DataError: a source is given, where there is none.
-    """
-    if source is not None:
-        raise DataError(f"digits has no source, got {source}: its images come with scikit-learn.")
+def load() -> Dataset:
+    """Sequences of 64 pixels in [0, 1], one per step; about 15 % of each class held out for validation, and 15 % for testing."""
     images, labels = load_digits(return_X_y=True)
     order = np.random.default_rng(ORDER_SEED).permutation(images.shape[1])
     inputs = (images[:, order, np.newaxis] / images.max()).astype(np.float32)

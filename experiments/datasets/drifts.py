@@ -1,34 +1,24 @@
-"""Slow signals under noise, made here from a seed: which of five periods a sine has that is buried in noise of its own size.
+"""Slow signals under noise, generated from a seed: tell which of five periods a sine has under noise of its own size.
 
 Each sequence has 100 steps of one feature, `x_t = sin(2π t / P + φ) + n_t`: the period P is one of 20, 30, 45, 67 and 100 steps
 and is the class, the phase φ is uniform, and the noise is white, with a standard deviation of 1 beside the sine's 0.71.
-The noise changes from step to step and the signal hardly does: what a filter that remembers could be good for.
+The noise changes at every step and the signal hardly does, which a filter of the input could exploit.
 """
-
-from pathlib import Path
 
 import numpy as np
 
-from experiments.datasets.common import DataError, Dataset, Info, Split
+from experiments.datasets.common import Dataset, Info, Split
 
 PERIODS = (20, 30, 45, 67, 100)
 STEPS = 100
 NOISE = 1.0
 SIZES = {"train": 1200, "validation": 400, "test": 400}
-SEED = 0  # belongs to the task and not to a run: every cell and every training seed reads the same sequences
+SEED = 0  # the same sequences for every cell and training seed
 SETTINGS = {"periods": list(PERIODS), "steps": STEPS, "noise": NOISE, "sizes": SIZES, "data_seed": SEED}
 
 
-def load(data_dir: str | Path | None = None, source: str | Path | None = None) -> Dataset:
-    """Three splits, in each of which every class is equally frequent.
-
-    Nothing is read from or written to `data_dir`.
-
-    Raises:
-      DataError: a source is given, where there is none.
-    """
-    if source is not None:
-        raise DataError(f"drifts has no source, got {source}: its signals are made from a seed.")
+def load() -> Dataset:
+    """Three splits, in each of which every class is equally frequent."""
     random = np.random.RandomState(SEED)  # its numbers never change
     train, validation, test = (_split(random, size) for size in SIZES.values())
     return Dataset(train, validation, test, Info("drifts", "classify", len(PERIODS), SETTINGS))

@@ -1,11 +1,14 @@
-"""MNIST read pixel by pixel, in the order of the page or in a fixed shuffled order.
+"""MNIST read pixel by pixel, in reading order or in a shuffled one.
 
 Images: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits". Pixel by pixel: Q. Le, N. Jaitly, G. Hinton,
 "A Simple Way to Initialize Recurrent Networks of Rectified Linear Units" (2015).
 """
 
-from collections.abc import Iterator
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +19,10 @@ from momentum_rnn_jax import _checks
 VALIDATION_SIZE = 5000
 NUM_CLASSES = 10
 SIDE = 28
+BLOCK = 1000  # images in a record; splits are always read whole
 
 URL = "https://storage.googleapis.com/cvdf-datasets/mnist/"
-# Published SHA-256 of the four files, packed.
+# Published SHA-256 of the four packed files.
 CHECKSUMS = {
     "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
     "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
@@ -28,31 +32,48 @@ CHECKSUMS = {
 FILES = f"MNIST's four files: {', '.join(CHECKSUMS)} (or the same without .gz)"
 
 
-class SequentialMnist(store.Builder):
-    """MNIST; a record holds up to `BLOCK` consecutive images, because splits are always read whole."""
+class MomentumMnist(store.Builder):
+    """MNIST's images, 28 x 28 bytes, and labels; a record holds up to 1000 consecutive ones."""
 
     FEATURES = {"images": store.array((None, SIDE, SIDE), np.uint8), "labels": store.array((None,), np.uint8)}  # noqa: RUF012
-    BLOCK = 1000
+    HOLDS = f"the directory with {FILES}"
+
+    @classmethod
+    def origin(cls, source: Path, **options: Any) -> dict[str, Any]:
+        paths = _locate(source)
+        checksums = {name: files.sha256(path) for name, path in paths.items()}
+        published = {name: checksum == CHECKSUMS[name] for name, checksum in checksums.items() if paths[name].suffix == ".gz"}
+        return {"source": "idx files", "sha256": checksums, "as_published": published}
+
+    def read(self) -> tuple[dict[str, Iterable[store.Example]], dict[str, Any]]:
+        paths = _locate(self.source)
+        return {"train": _blocks(paths, "train"), "test": _blocks(paths, "t10k")}, {}
 
 
 def load(data_dir: str | Path, source: str | Path | None = None, *, validation_size: int = VALIDATION_SIZE) -> Dataset:
     """MNIST, one pixel per step.
 
-    `inputs` are (images, 784, 1) float32 in [0, 1], in the order of reading a page; `targets` are the digits, (images,) int32.
-    The validation split is the last `validation_size` images of the 60,000 for training.
+    `inputs` are (images, 784, 1) float32 in [0, 1], in reading order; `targets` are the digits, (images,) int32. The validation
+    split is the last `validation_size` images of the 60,000 for training.
 
     Args:
-      data_dir: See `experiments.datasets.load`.
-      source: A directory with the four idx files, packed or not. They may be of another collection in that format:
-        `info.origin` says of each whether it is the published one. Without a source: what is prepared in `data_dir`,
-        also by the stock builder `mnist` of tensorflow-datasets (then in its order), or else a download, with verified checksums.
-      validation_size: How many of the training images are held out.
+      data_dir: see `experiments.datasets.load`.
+      source: a directory with the four idx files, packed or not. They may be another collection in that format:
+        `info.origin` says of each whether it is the published one. Without a source: what is prepared in `data_dir`, or a
+        download with verified checksums.
+      validation_size: how many of the training images are held out.
 
     Raises:
-      DataError: A file is missing, truncated or damaged, images and labels do not match, or the download fails.
+      DataError: a file is missing, truncated or damaged, images and labels do not match, or the download fails.
       ValueError: `validation_size` leaves no image for training.
     """
-    prepared = _prepared(data_dir, source)
+    with contextlib.ExitStack() as downloads:
+        if source is None and not store.prepared(MomentumMnist, data_dir):
+            store.check_writable(data_dir)
+            source = Path(downloads.enter_context(tempfile.TemporaryDirectory()))
+            for name, checksum in CHECKSUMS.items():
+                files.download(URL + name, source / name, checksum)
+        prepared = store.load(MomentumMnist, data_dir, source)
     rest, test = (_examples(prepared.splits[split]) for split in ("train", "test"))
     size = _checks.integer("validation_size", validation_size, low=1)
     if size >= len(rest.targets):
@@ -63,7 +84,7 @@ def load(data_dir: str | Path, source: str | Path | None = None, *, validation_s
 
 
 def permutation(seed: int, pixels: int = SIDE * SIDE) -> np.ndarray:
-    """The order in which permuted MNIST reads the pixels, that of the authors' code for the same seed; (pixels,), integers.
+    """The order in which permuted MNIST reads the pixels, the same as in the authors' code; (pixels,), integers.
 
     >>> permutation(0)[:5].tolist()
     [693, 85, 647, 392, 765]
@@ -87,52 +108,20 @@ def bit_reversal(pixels: int = SIDE * SIDE) -> np.ndarray:
     return np.array([number for number in reversed_bits if number < pixels])
 
 
-def _prepared(data_dir: str | Path, source: str | Path | None) -> store.Prepared:
-    if source is None:
-        found = store.find(SequentialMnist, data_dir) or _find_stock(data_dir)
-        if found is not None:
-            return found
-        downloads = Path(data_dir).expanduser() / "downloads" / "mnist"
-        paths = {name: files.download(URL + name, downloads / name, checksum) for name, checksum in CHECKSUMS.items()}
-    else:
-        folder = files.directory(source, FILES)
-        paths = {name: _locate(folder, name) for name in CHECKSUMS}
-    checksums = {name: files.sha256(path) for name, path in paths.items()}
-    fingerprint = files.fingerprint(checksums.values())
-    return store.prepare(SequentialMnist, data_dir, fingerprint, lambda: _read(paths, checksums))
-
-
-def _locate(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / name.removesuffix(".gz")):
-        if path.exists():
-            return path
-    raise DataError(f"{folder / name} is missing; the directory should hold {FILES}.")
-
-
-def _find_stock(data_dir: str | Path) -> store.Prepared | None:
-    """What the stock builder of tensorflow-datasets prepared, if it can be read without TensorFlow."""
-    folders = [path for path in sorted(Path(data_dir).expanduser().glob("mnist/*.*.*")) if store.is_readable(path)]
-    if not folders:
-        return None
-    splits = store.read_folder(folders[-1]).splits
-    examples = {
-        name: [{"images": record["image"][np.newaxis, ..., 0], "labels": np.array([record["label"]])} for record in records]
-        for name, records in splits.items()
-    }
-    return store.Prepared(examples, {"source": f"tensorflow-datasets mnist/{folders[-1].name}"})
+def _locate(source: Path) -> dict[str, Path]:
+    """The four files, by their packed names."""
+    folder, found = files.directory(source, FILES), {}
+    for name in CHECKSUMS:
+        paths = [path for path in (folder / name, folder / name.removesuffix(".gz")) if path.exists()]
+        if not paths:
+            raise DataError(f"{folder / name} is missing; the directory should hold {FILES}.")
+        found[name] = paths[0]
+    return found
 
 
 def _examples(records: list[store.Example]) -> Split:
-    images = np.concatenate([record["images"] for record in records])
-    labels = np.concatenate([record["labels"] for record in records])
-    inputs = images.reshape(len(images), SIDE * SIDE, 1).astype(np.float32) / np.float32(255)
-    return Split(inputs, labels.astype(np.int32))
-
-
-def _read(paths: dict[str, Path], checksums: dict[str, str]) -> store.Contents:
-    published = {name: checksum == CHECKSUMS[name] for name, checksum in checksums.items() if paths[name].suffix == ".gz"}
-    metadata = {"source": "idx files", "sha256": checksums, "as_published": published}
-    return store.Contents({split: _blocks(paths, prefix) for split, prefix in (("train", "train"), ("test", "t10k"))}, metadata)
+    images, labels = (np.concatenate([record[name] for record in records]) for name in ("images", "labels"))
+    return Split(images.reshape(len(images), SIDE * SIDE, 1).astype(np.float32) / np.float32(255), labels.astype(np.int32))
 
 
 def _blocks(paths: dict[str, Path], prefix: str) -> Iterator[store.Example]:
@@ -143,30 +132,27 @@ def _blocks(paths: dict[str, Path], prefix: str) -> Iterator[store.Example]:
     if not len(labels):
         raise DataError(f"{image_path} holds no image.")
     if labels.max() >= NUM_CLASSES:
-        raise DataError(f"{label_path} holds the label {labels.max()}; a label must be from 0 to {NUM_CLASSES - 1}.")
-    for start in range(0, len(labels), SequentialMnist.BLOCK):
-        block = slice(start, start + SequentialMnist.BLOCK)
-        yield {"images": images[block], "labels": labels[block]}
+        raise DataError(f"{label_path} holds the label {labels.max()}; labels must be from 0 to {NUM_CLASSES - 1}.")
+    for start in range(0, len(labels), BLOCK):
+        yield {"images": images[start : start + BLOCK], "labels": labels[start : start + BLOCK]}
 
 
 def read_idx(path: Path, item: tuple[int, ...]) -> np.ndarray:
     """An array of bytes from an idx file: (items, *item), uint8.
 
     Raises:
-      DataError: The file is missing, truncated or damaged, or holds something else.
+      DataError: the file is missing, truncated or damaged, or holds something else.
     """
-    data = files.read(path)
-    ndim = 1 + len(item)
-    header = 4 + 4 * ndim
-    magic = 0x0800 + ndim  # 08: unsigned bytes
+    data, ndim = files.read(path), 1 + len(item)
+    magic, header = bytes([0, 0, 8, ndim]), 4 + 4 * ndim  # 8: unsigned bytes
     if len(data) < header:
         raise DataError(f"{path} is truncated: it has {len(data)} bytes, its header alone has {header}.")
-    if int.from_bytes(data[:4], "big") != magic:
-        raise DataError(f"{path} is no idx file of its kind: it begins with 0x{data[:4].hex()}, not 0x{magic:08x}.")
+    if data[:4] != magic:
+        raise DataError(f"{path} is not an idx file of that kind: it begins with 0x{data[:4].hex()}, not 0x{magic.hex()}.")
     items, *sizes = np.frombuffer(data, ">u4", ndim, offset=4).tolist()
     if tuple(sizes) != item:
         raise DataError(f"{path} holds items of shape {tuple(sizes)}, expected {item}.")
     expected = header + items * int(np.prod(item))
     if len(data) != expected:
-        raise DataError(f"{path} is truncated or damaged: it has {len(data)} bytes, its header promises {expected}.")
+        raise DataError(f"{path} is truncated or damaged: it has {len(data)} bytes, but its header announces {expected}.")
     return np.frombuffer(data, np.uint8, offset=header).reshape(items, *item)

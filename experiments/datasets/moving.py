@@ -5,13 +5,11 @@ LSTMs", 2015), small: one digit in a frame of 16x16, twelve frames. Splits share
 are read, where a filter over time is of use; the frames to be predicted have none.
 """
 
-from pathlib import Path
-
 import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from experiments.datasets.common import DataError, Dataset, Info, Split
+from experiments.datasets.common import Dataset, Info, Split
 from momentum_rnn_jax import _checks
 
 FRAME, DIGIT, STEPS = 16, 8, 12
@@ -20,23 +18,16 @@ SPEED = 2.0  # pixels a frame, at most, along each axis
 SEED = 0  # belongs to the task and not to a run
 
 
-def load(
-    data_dir: str | Path | None = None, source: str | Path | None = None, *, predict: str = "frame", noise: float = 0.0
-) -> Dataset:
+def load(*, predict: str = "frame", noise: float = 0.0) -> Dataset:
     """Three splits of `(examples, 12, 16, 16, 1)` float32.
 
     Args:
-      data_dir: nothing is read from it, nor written.
-      source: must be None.
       predict: "frame": `targets` are the next frame of each, without noise; "class": which digit it is, (examples,) int32.
       noise: standard deviation of white noise on the frames that are read; pixels are from 0 to 1.
 
     Raises:
-      DataError: a source is given, where there is none.
       ValueError: an option is not allowed.
     """
-    if source is not None:
-        raise DataError(f"moving has no source, got {source}: its images come with scikit-learn.")
     _checks.choice("predict", predict, ("frame", "class"))
     _checks.number("noise", noise, low=0)
     images, labels = load_digits(return_X_y=True)

@@ -1,7 +1,7 @@
 """Speech: predict the next frame of the log-magnitude spectrum from those before it.
 
 The task is that of S. Wisdom et al., "Full-Capacity Unitary Recurrent Neural Networks" (2016), on TIMIT. The Free Spoken Digit
-Dataset goes through the same pipeline: it is free, and recorded at 8 kHz, the rate to which TIMIT is brought.
+Dataset is free, and recorded at 8 kHz, the rate to which TIMIT is converted.
 """
 
 import re
@@ -9,6 +9,7 @@ import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,19 +17,15 @@ from experiments.datasets import audio, files, store
 from experiments.datasets.common import DataError, Dataset, Info, Split
 
 SPLITS = ("train", "validation", "test")
-
 RECORDING = re.compile(r"(?P<digit>\d)_(?P<speaker>[^_/]+)_(?P<index>\d+)\.wav")
-FSDD_FILES = "the recordings {digit}_{speaker}_{index}.wav of the Free Spoken Digit Dataset"
-
-TIMIT_FILES = "TIMIT's folders TRAIN and TEST, with a folder for each dialect and in it one for each speaker"
 
 
 def _names(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-# The core test set as TIMIT's documentation lists it, and the development set in common use (that of the Kaldi recipe): speakers
-# of the folder TEST, who speak in no other split.
+# Speakers of the folder TEST: the core test set as TIMIT's documentation lists it, and the development set in common use, that
+# of the Kaldi recipe.
 CORE_TEST = _names(
     "MDAB0 MWBT0 FELC0 MTAS1 MWEW0 FPAS0 MJMP0 MLNT0 FPKT0 MLLL0 MTLS0 FJLM0 "
     "MBPM0 MKLT0 FNLP0 MCMJ0 MJDH0 FMGD0 MGRT0 MNJM0 FDHC0 MJLN0 MPAM0 FMLD0"
@@ -39,46 +36,97 @@ DEVELOPMENT = _names(
     "MRCS0 MRJM4 FCAL1 MMWH0 FJSJ0 MAJC0 MJSW0 MREB0 FGJD0 FJMG0 MROA0 MTEB0 MJFC0 MRJR0 FMML0 MRWS1"
 )
 
-FEATURES = {"frames": store.array((None, audio.BINS), np.float32)}
+
+class Spectra(store.Builder):
+    """Log-magnitude spectra, a record for each recording."""
+
+    FEATURES = {"frames": store.array((None, audio.BINS), np.float32)}  # noqa: RUF012
 
 
-class FsddSpectra(store.Builder):
-    """Log-magnitude spectra of the Free Spoken Digit Dataset, one recording each."""
+class MomentumFsdd(Spectra):
+    """Log-magnitude spectra of the Free Spoken Digit Dataset, split by recording: 0-4 test, 5-9 validation, others train."""
 
-    FEATURES = FEATURES
+    HOLDS = "a directory with the recordings {digit}_{speaker}_{index}.wav of the Free Spoken Digit Dataset, or a tar of it"
+
+    @classmethod
+    def origin(cls, source: Path, **options: Any) -> dict[str, Any]:
+        checksum = files.sha256(source) if source.is_file() else files.sha256_of_tree(source, cls._paths(source))
+        rule = "by recording index: 0-4 test, 5-9 validation, others train"
+        return {"source": "Free Spoken Digit Dataset", "sha256": checksum, "split": rule}
+
+    @classmethod
+    def _paths(cls, source: Path) -> list[Path]:
+        paths = sorted(files.directory(source, cls.HOLDS.removeprefix("a directory with ")).rglob("*.wav"))
+        return [path for path in paths if RECORDING.fullmatch(path.name)]
+
+    def read(self) -> tuple[dict[str, Iterable[store.Example]], dict[str, Any]]:
+        found: dict[str, list[tuple[str, np.ndarray]]] = {split: [] for split in SPLITS}
+        is_archive = self.source.is_file()
+        for name, data in _members(self.source) if is_archive else ((str(p), files.read(p)) for p in self._paths(self.source)):
+            sound = audio.read_sound(data, name)
+            if sound.rate != audio.RATE:
+                raise DataError(f"{name} is sampled at {sound.rate} Hz; recordings should be at {audio.RATE} Hz.")
+            index = int(name.removesuffix(".wav").rpartition("_")[2])
+            split = "test" if index < 5 else "validation" if index < 10 else "train"
+            found[split].append((Path(name).name, audio.log_spectra(sound.samples)))
+        for split in SPLITS:
+            if not found[split]:
+                raise DataError(f"The source has no recording for the {split} split; it should be {self.HOLDS}.")
+        # Sorted by name, so that the order is not an archive's.
+        ordered = {split: sorted(pairs, key=lambda pair: pair[0]) for split, pairs in found.items()}
+        counts = {split: len(pairs) for split, pairs in ordered.items()}
+        return {split: [{"frames": frames} for _, frames in pairs] for split, pairs in ordered.items()}, {"recordings": counts}
 
 
-class TimitSpectra(store.Builder):
-    """Log-magnitude spectra of TIMIT at 8 kHz, one utterance each."""
+class MomentumTimit(Spectra):
+    """Log-magnitude spectra of TIMIT at 8 kHz, without the SA sentences: TRAIN, the development set and the core test set."""
 
-    FEATURES = FEATURES
+    HOLDS = "the directory with TIMIT's folders TRAIN and TEST, in which there is a folder for each dialect and speaker"
+
+    @classmethod
+    def origin(cls, source: Path, **options: Any) -> dict[str, Any]:
+        paths = [path for of_split in cls._utterances(source).values() for path in of_split]
+        return {"source": "TIMIT", "sha256": files.sha256_of_tree(source, paths)}
+
+    def read(self) -> tuple[dict[str, Iterable[store.Example]], dict[str, Any]]:
+        utterances = self._utterances(self.source)
+        counts = {split: len(paths) for split, paths in utterances.items()}
+        return {split: map(_timit_example, paths) for split, paths in utterances.items()}, {"utterances": counts}
+
+    @classmethod
+    def _utterances(cls, source: Path) -> dict[str, list[Path]]:
+        """The files of each split."""
+        folder = files.directory(source, cls.HOLDS.removeprefix("the directory with "))
+        root = folder if _child(folder, "TRAIN") else _child(folder, "TIMIT") or folder
+        train, test = _child(root, "TRAIN"), _child(root, "TEST")
+        if train is None or test is None:
+            raise DataError(f"{source} has no folder {'TRAIN' if train is None else 'TEST'}; it should be {cls.HOLDS}.")
+        trained, tested = _by_speaker(train), _by_speaker(test)
+        for speakers, what in ((DEVELOPMENT, "development"), (CORE_TEST, "core test")):
+            if missing := sorted(speakers - set(tested)):
+                names = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+                raise DataError(f"{test} lacks speakers of the {what} set ({names}); it should be all of TIMIT's TEST.")
+        if not trained:
+            raise DataError(f"{train} holds no utterance; it should hold folders of dialects, and in them of speakers.")
+        chosen = {"train": (trained, trained), "validation": (tested, DEVELOPMENT), "test": (tested, CORE_TEST)}
+        return {split: [path for name in sorted(names) for path in of[name]] for split, (of, names) in chosen.items()}
 
 
 def load_fsdd(data_dir: str | Path, source: str | Path | None = None) -> Dataset:
     """The Free Spoken Digit Dataset as log-magnitude spectra; the target of each frame is the next one.
 
     `inputs` and `targets` are (recordings, frames, 129) float32 in dB, from `audio.log_spectra`; `lengths` are (recordings,)
-    int32, one less than the recording has frames; what is behind them is zero. Of each speaker and digit, recordings 0–4 are the
-    test split, as its authors say; recordings 5–9 are the validation split, which is our choice; the others are for training.
+    int32, one less than a recording has frames, and everything after them is zero. Of each speaker and digit, recordings 0-4 are
+    the test split, as its authors say; recordings 5-9 are the validation split, which is our choice; the others are for training.
 
     Args:
-      data_dir: See `experiments.datasets.load`.
-      source: A directory with the wav files, at any depth, or a tar archive of it (its authors publish no checksum). Without a
-        source: what is prepared in `data_dir`.
+      data_dir: see `experiments.datasets.load`.
+      source: a directory with the wav files, at any depth, or a tar archive of it. Without a source: what is prepared.
 
     Raises:
-      DataError: The source is missing or damaged, a recording is not 8 kHz mono, or a split would be empty.
+      DataError: the source is missing or damaged, a recording is not 8 kHz mono, or a split would be empty.
     """
-    if source is None:
-        return _dataset("fsdd", _find(FsddSpectra, data_dir, FSDD_FILES, "or a tar archive of them"))
-    if Path(source).expanduser().is_file():
-        archive = Path(source).expanduser()
-        fingerprint, recordings = files.fingerprint([files.sha256(archive)]), _members(archive)
-    else:
-        folder = files.directory(source, FSDD_FILES)
-        paths = [path for path in sorted(folder.rglob("*.wav")) if RECORDING.fullmatch(path.name)]
-        fingerprint, recordings = files.fingerprint_of_tree(folder, paths), ((str(path), files.read(path)) for path in paths)
-    return _dataset("fsdd", store.prepare(FsddSpectra, data_dir, fingerprint, lambda: _fsdd(recordings, fingerprint)))
+    return _dataset("fsdd", store.load(MomentumFsdd, data_dir, source))
 
 
 def load_timit(data_dir: str | Path, source: str | Path | None = None) -> Dataset:
@@ -88,35 +136,14 @@ def load_timit(data_dir: str | Path, source: str | Path | None = None) -> Datase
     50 speakers, and the test split the core test set of 24, both from TEST and without SA: 3696, 400 and 192 utterances.
 
     Args:
-      data_dir: See `experiments.datasets.load`.
-      source: The directory that holds TRAIN and TEST, or the one above it, in capitals or not; NIST sphere or wav files of
-        16 kHz, or of 8 kHz already. TIMIT is licensed by the Linguistic Data Consortium (LDC93S1). Without a source: what is
-        prepared in `data_dir`.
+      data_dir: see `experiments.datasets.load`.
+      source: the directory with TRAIN and TEST, or the one above it, in upper or lower case; NIST sphere or wav files of 16 kHz,
+        or of 8 kHz. TIMIT is licensed by the Linguistic Data Consortium (LDC93S1). Without a source: what is prepared.
 
     Raises:
-      DataError: The source is missing or damaged, a file has another rate, or a speaker is missing.
+      DataError: the source is missing or damaged, a file has another rate, or a speaker is missing.
     """
-    if source is None:
-        return _dataset("timit", _find(TimitSpectra, data_dir, TIMIT_FILES))
-    source = files.directory(source, TIMIT_FILES)
-    utterances = _timit_utterances(source)
-    fingerprint = files.fingerprint_of_tree(source, (path for split in SPLITS for path in utterances[split]))
-
-    def read() -> store.Contents:
-        splits: dict[str, Iterable[store.Example]] = {split: map(_timit_example, utterances[split]) for split in SPLITS}
-        counts = {split: len(utterances[split]) for split in SPLITS}
-        return store.Contents(splits, {"source": "TIMIT", "fingerprint": fingerprint, "utterances": counts})
-
-    return _dataset("timit", store.prepare(TimitSpectra, data_dir, fingerprint, read))
-
-
-def _find(builder: type[store.Builder], data_dir: str | Path, holds: str, otherwise: str = "") -> store.Prepared:
-    prepared = store.find(builder, data_dir)
-    if prepared is None:
-        raise DataError(
-            f"Nothing is prepared in {data_dir}; give as the source a directory with {holds} {otherwise}".rstrip() + "."
-        )
-    return prepared
+    return _dataset("timit", store.load(MomentumTimit, data_dir, source))
 
 
 def _dataset(name: str, prepared: store.Prepared) -> Dataset:
@@ -125,17 +152,16 @@ def _dataset(name: str, prepared: store.Prepared) -> Dataset:
 
 
 def _pad(spectra: list[np.ndarray]) -> Split:
-    """Each frame and the next one, zero behind the end of a recording."""
+    """Each frame and the next one, padded with zeros."""
     lengths = np.array([len(frames) - 1 for frames in spectra], np.int32)
-    inputs = np.zeros((len(spectra), lengths.max(), audio.BINS), np.float32)
-    targets = np.zeros_like(inputs)
-    for frames, row_inputs, row_targets, length in zip(spectra, inputs, targets, lengths, strict=True):
-        row_inputs[:length], row_targets[:length] = frames[:-1], frames[1:]
+    inputs, targets = np.zeros((2, len(spectra), lengths.max(), audio.BINS), np.float32)
+    for row, (frames, length) in enumerate(zip(spectra, lengths, strict=True)):
+        inputs[row, :length], targets[row, :length] = frames[:-1], frames[1:]
     return Split(inputs, targets, lengths)
 
 
 def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the recordings in a tar archive; nothing is unpacked to the disk."""
+    """Names and contents of the recordings in a tar archive; nothing is unpacked to disk."""
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
@@ -144,86 +170,32 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
             # To the end, where a compressed archive has its checksum.
             while tar.fileobj and tar.fileobj.read(1 << 20):
                 pass
-    except KeyError as error:  # a link to what is not in it
-        raise DataError(f"{archive} is no whole tar archive: {error.args[0]}.") from error
+    except KeyError as error:  # a link to a member that is not there
+        raise DataError(f"{archive} is not a complete tar archive: {error.args[0]}.") from error
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
-        reason = str(error).partition("\n")[0].rstrip(":")  # the rest says what each kind of packing makes of it
-        raise DataError(f"{archive} is no tar archive, or truncated or damaged: {reason}.") from error
-
-
-def _fsdd(recordings: Iterable[tuple[str, bytes]], fingerprint: str) -> store.Contents:
-    splits: dict[str, list[tuple[str, np.ndarray]]] = {split: [] for split in SPLITS}
-    for name, data in recordings:
-        sound = audio.read_sound(data, name)
-        if sound.rate != audio.RATE:
-            raise DataError(f"{name} is sampled at {sound.rate} Hz; recordings should be at {audio.RATE} Hz.")
-        match = RECORDING.fullmatch(Path(name).name)
-        assert match is not None  # so they were chosen
-        index = int(match["index"])
-        split = "test" if index < 5 else "validation" if index < 10 else "train"
-        splits[split].append((match[0], audio.log_spectra(sound.samples)))
-    for split in SPLITS:
-        if not splits[split]:
-            raise DataError(f"The source holds no recording for the {split} split; it should hold {FSDD_FILES}.")
-    # By name, so that the order is not that of an archive.
-    examples: dict[str, Iterable[store.Example]] = {
-        split: [{"frames": frames} for _, frames in sorted(splits[split], key=lambda pair: pair[0])] for split in SPLITS
-    }
-    counts = {split: len(splits[split]) for split in SPLITS}
-    rule = "by recording index: 0-4 test, 5-9 validation, others train"
-    metadata = {"source": "Free Spoken Digit Dataset", "fingerprint": fingerprint, "recordings": counts, "split": rule}
-    return store.Contents(examples, metadata)
-
-
-def _timit_utterances(source: Path) -> dict[str, list[Path]]:
-    """The files of each split."""
-    root = source
-    if not _child(root, "TRAIN"):
-        root = _child(source, "TIMIT") or source
-    train, test = _child(root, "TRAIN"), _child(root, "TEST")
-    if train is None or test is None:
-        raise DataError(f"{source} has no folder {'TRAIN' if train is None else 'TEST'}; it should hold {TIMIT_FILES}.")
-    spoken = {"train": _by_speaker(train), "test": _by_speaker(test)}
-    for speakers, what in ((DEVELOPMENT, "development"), (CORE_TEST, "core test")):
-        missing = sorted(speakers - set(spoken["test"]))
-        if missing:
-            names = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-            raise DataError(
-                f"{test} lacks {len(missing)} speakers of the {what} set ({names}); it should hold all of TIMIT's TEST."
-            )
-    if not spoken["train"]:
-        raise DataError(f"{train} holds no utterance; it should hold a folder for each dialect and in it one for each speaker.")
-    return {
-        "train": [path for speaker in sorted(spoken["train"]) for path in spoken["train"][speaker]],
-        "validation": [path for speaker in sorted(DEVELOPMENT) for path in spoken["test"][speaker]],
-        "test": [path for speaker in sorted(CORE_TEST) for path in spoken["test"][speaker]],
-    }
+        reason = str(error).partition("\n")[0].rstrip(":")  # further lines say what each kind of compression makes of it
+        raise DataError(f"{archive} is not a tar archive, or truncated or damaged: {reason}.") from error
 
 
 def _child(folder: Path, name: str) -> Path | None:
-    """The sub-folder of that name, in capitals or not."""
+    """The sub-folder of that name, in upper or lower case."""
     return next((path for path in sorted(folder.iterdir()) if path.is_dir() and path.name.upper() == name), None)
 
 
 def _by_speaker(folder: Path) -> dict[str, list[Path]]:
     """The utterances dialect/speaker/name.wav of each speaker, without the SA sentences."""
-    utterances: dict[tuple[str, str], Path] = {}
+    speakers: dict[str, dict[str, Path]] = {}
     for path in sorted(folder.glob("*/*/*")):
         name = path.name.upper().split(".")[0]
-        # Some copies have a converted SX1.WAV.wav beside each SX1.WAV: the first in the order of names is taken.
+        # Some copies have a converted SX1.WAV.wav beside SX1.WAV: the first by name is used.
         if path.suffix.upper() == ".WAV" and not name.startswith("SA"):
-            utterances.setdefault((path.parent.name.upper(), name), path)
-    speakers: dict[str, list[Path]] = {}
-    for (speaker, _), path in utterances.items():
-        speakers.setdefault(speaker, []).append(path)
-    return speakers
+            speakers.setdefault(path.parent.name.upper(), {}).setdefault(name, path)
+    return {speaker: list(utterances.values()) for speaker, utterances in speakers.items()}
 
 
 def _timit_example(path: Path) -> store.Example:
     sound = audio.read_sound(files.read(path), str(path))
     if sound.rate not in (audio.RATE, 2 * audio.RATE):
-        raise DataError(
-            f"{path} is sampled at {sound.rate} Hz; TIMIT is at {2 * audio.RATE} Hz, or at {audio.RATE} Hz once halved."
-        )
+        raise DataError(f"{path} is sampled at {sound.rate} Hz; TIMIT is at {2 * audio.RATE} Hz, or halved at {audio.RATE} Hz.")
     samples = sound.samples if sound.rate == audio.RATE else audio.halve_rate(sound.samples)
     return {"frames": audio.log_spectra(samples)}

@@ -1,10 +1,9 @@
-"""Synthetic tasks of memory, made on the device from a key: adding, copying, denoising.
+"""Synthetic memory tasks, generated on the device from a key: adding, copying, denoising.
 
-`length` and `batch_size` are static under `jax.jit`: `jax.jit(adding, static_argnums=(1, 2))`. There is no end of examples, so
-there are no splits: a fixed key gives a fixed validation or test set.
+`length` and `batch_size` are static under `jax.jit`: `jax.jit(adding, static_argnums=(1, 2))`. There are no splits: a fixed key
+gives a fixed validation or test set.
 """
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -18,9 +17,6 @@ BLANK, DELIMITER = NUM_SYMBOLS, NUM_SYMBOLS + 1
 ALPHABET = NUM_SYMBOLS + 2
 NUM_DATA = 10  # symbols to remember
 
-ADDING_BASELINE = 1 / 6
-"""The mean squared error of always answering 1: the variance of the sum of two uniform numbers."""
-
 
 class Batch(NamedTuple):
     """`inputs`: (batch, time, features) float32. `targets`: of `adding` (batch,) float32, else (batch, time) int32."""
@@ -33,15 +29,12 @@ def adding(key: Array, batch_size: int, length: int) -> Batch:
     """The adding problem: the sum of the two numbers that are marked among many.
 
     The first feature is uniform in [0, 1); the second is 1 at two steps, one in each half of the sequence, and 0 elsewhere. The
-    target is the sum of the first feature there. Always answering 1 has the mean squared error `ADDING_BASELINE`, 1/6.
+    target is the sum of the first feature there. Always answering 1 has a mean squared error of 1/6.
 
     S. Hochreiter, J. Schmidhuber (1997), in the form of M. Arjovsky, A. Shah, Y. Bengio, "Unitary Evolution Recurrent Neural
     Networks" (2016).
 
-    Args:
-      key: A random key.
-      batch_size: How many sequences.
-      length: Their number of steps T, at least 2; 200 to 750 in the paper.
+    `length` is their number of steps T, at least 2; 200 to 750 in the paper.
 
     Returns:
       `inputs` (batch, length, 2), `targets` (batch,); both float32.
@@ -64,14 +57,11 @@ def copying(key: Array, batch_size: int, length: int) -> Batch:
     """The copying problem: repeat ten symbols after a delay.
 
     The input is ten symbols from an alphabet of eight, `length` - 1 blanks, the delimiter, and ten blanks; the target is
-    `length` + 10 blanks and the ten symbols. Blanks, and then a guess, have the mean cross entropy `copying_baseline(length)`.
+    `length` + 10 blanks and the ten symbols. Blanks and guesses have a mean cross entropy of `10 log 8 / (length + 20)` nats.
 
     M. Arjovsky, A. Shah, Y. Bengio, "Unitary Evolution Recurrent Neural Networks" (2016).
 
-    Args:
-      key: A random key.
-      batch_size: How many sequences.
-      length: The delay T, at least 1; 100 to 2000 in the literature.
+    `length` is the delay T, at least 1; 100 to 2000 in the literature.
 
     Returns:
       `inputs` (batch, length + 20, 10) float32, one-hot; `targets` (batch, length + 20) int32.
@@ -92,16 +82,12 @@ def denoise(key: Array, batch_size: int, length: int) -> Batch:
     """The denoising problem: repeat ten symbols that were scattered among blanks.
 
     Of the first `length` + 9 steps of the input, ten carry symbols from an alphabet of eight, and the others blanks; then come
-    the delimiter and ten blanks. The target is `length` + 10 blanks and the ten symbols in their order. The baseline is that of
-    copying, `copying_baseline(length)`.
+    the delimiter and ten blanks. The target is `length` + 10 blanks and the ten symbols in their order.
 
     L. Jing et al., "Gated Orthogonal Recurrent Units: On Learning to Forget" (2017); its code has nine symbols, and may draw
     the same step twice, which loses a symbol. Here steps are drawn without replacement.
 
-    Args:
-      key: A random key.
-      batch_size: How many sequences.
-      length: T, at least 1; 200 in the paper's code.
+    `length` is T, at least 1; 200 in the paper's code.
 
     Returns:
       `inputs` (batch, length + 20, 10) float32, one-hot; `targets` (batch, length + 20) int32.
@@ -119,15 +105,6 @@ def denoise(key: Array, batch_size: int, length: int) -> Batch:
     noisy = jax.vmap(lambda row, step, symbols: row.at[step].set(symbols))(noisy, steps, data)
     symbols = jnp.concatenate([noisy, _delimiter(batch_size), _blanks(batch_size, NUM_DATA)], axis=1)
     return _recall(symbols, data)
-
-
-def copying_baseline(length: int) -> float:
-    """The mean cross entropy of a model that remembers nothing, `10 log 8 / (length + 20)` nats: right blanks, then a guess.
-
-    >>> round(copying_baseline(1000), 4)
-    0.0204
-    """
-    return NUM_DATA * math.log(NUM_SYMBOLS) / (length + 2 * NUM_DATA)
 
 
 def _check(key: Array, batch_size: int, length: int, low: int) -> None:

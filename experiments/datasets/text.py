@@ -1,10 +1,8 @@
 """Text as a stream of tokens, each predicted from those before it: the Penn Treebank, any text file, or a generated text."""
 
-import hashlib
-import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,95 +12,126 @@ from experiments.datasets import files, store
 from experiments.datasets.common import DataError, Dataset, Info, Split
 from momentum_rnn_jax import _checks
 
+SPLITS = ("train", "validation", "test")
 UNKNOWN = "<unk>"
 END_OF_LINE = "<eos>"
+BLOCK = 100_000  # tokens in a record
 
 PTB_FILES = {"train": "ptb.train.txt", "validation": "ptb.valid.txt", "test": "ptb.test.txt"}
 PTB_TOKENS = {"train": 929_589, "validation": 73_760, "test": 82_430}  # of the usual files, which publish no checksums
 
 
-class TokenStream(store.Builder):
-    """A text as token ids; a record holds up to `BLOCK` consecutive ones."""
+class Tokens(store.Builder):
+    """Token ids; a record holds up to 100,000 consecutive ones."""
 
     FEATURES = {"ids": store.array((None,), np.int32)}  # noqa: RUF012
-    BLOCK = 100_000
+
+    def streams(self) -> dict[str, list[str]]:
+        """The tokens of each split."""
+        raise NotImplementedError
+
+    def read(self) -> tuple[dict[str, Iterable[store.Example]], dict[str, Any]]:
+        streams = self.streams()
+        splits, vocabulary = encode(streams, str(self.source), **self.options)
+        return {split: _blocks(ids) for split, ids in splits.items()}, {"vocabulary": vocabulary}
 
 
-class PennTreebank(TokenStream):
-    """The Penn Treebank as token ids."""
+class MomentumPtb(Tokens):
+    """The Penn Treebank by word, as token ids."""
+
+    HOLDS = f"the directory with {', '.join(PTB_FILES.values())}, which are licensed and not downloaded"
+
+    @classmethod
+    def origin(cls, source: Path, **options: Any) -> dict[str, Any]:
+        folder = files.directory(source, ", ".join(PTB_FILES.values()))
+        return {"source": "Penn Treebank", "sha256": {name: files.sha256(folder / name) for name in PTB_FILES.values()}}
+
+    def streams(self) -> dict[str, list[str]]:
+        return {split: _tokens(_read_text(self.source / name), "word") for split, name in PTB_FILES.items()}
+
+
+class MomentumText(Tokens):
+    """A text file by word or by character, as token ids: its first 90 %, the next 5 % and the last 5 %."""
+
+    HOLDS = "a text file"
+
+    @classmethod
+    def origin(cls, source: Path, **options: Any) -> dict[str, Any]:
+        return {"source": source.name, "sha256": files.sha256(source), **options}
+
+    def streams(self) -> dict[str, list[str]]:
+        return _cut(_tokens(_read_text(self.source), self.options["unit"]))
 
 
 def load_ptb(data_dir: str | Path, source: str | Path | None = None) -> Dataset:
     """The Penn Treebank by word, in the usual preparation (T. Mikolov et al., 2010).
 
     `inputs` and `targets` are (tokens,) int32; every line ends with `<eos>`. `info.vocabulary` is `<unk>`, `<eos>` and the other
-    words of the training split, in the order in which they appear; words of other splits that are not among them are `<unk>`.
+    words of the training split, in order of appearance; words of other splits that are not among them are `<unk>`.
 
     Args:
-      data_dir: See `experiments.datasets.load`.
-      source: The directory with ptb.train.txt, ptb.valid.txt and ptb.test.txt, which are licensed and not downloaded. Without a
+      data_dir: see `experiments.datasets.load`.
+      source: the directory with ptb.train.txt, ptb.valid.txt and ptb.test.txt, which are licensed and not downloaded. Without a
         source: what is prepared in `data_dir`.
 
     Raises:
-      DataError: A file is missing, empty or not text.
+      DataError: a file is missing, empty or not text.
     """
-    if source is None:
-        prepared = store.find(PennTreebank, data_dir)
-        if prepared is None:
-            raise DataError(
-                f"Nothing is prepared in {data_dir}; give as the source the directory with {', '.join(PTB_FILES.values())}, "
-                "which are licensed and not downloaded."
-            )
-        return _dataset("ptb", prepared)
-    folder = files.directory(source, ", ".join(PTB_FILES.values()))
-    checksums = {name: files.sha256(folder / name) for name in PTB_FILES.values()}
-    metadata = {"source": "Penn Treebank", "sha256": checksums, "unit": "word", "min_count": 1}
-
-    def tokens() -> dict[str, list[str]]:
-        return {split: _tokens(_read_text(folder / name), "word") for split, name in PTB_FILES.items()}
-
-    def as_published(streams: dict[str, list[str]]) -> dict[str, Any]:
-        return {"as_published": {PTB_FILES[split]: len(stream) == PTB_TOKENS[split] for split, stream in streams.items()}}
-
-    return _prepare("ptb", PennTreebank, data_dir, tokens, metadata, as_published)
+    prepared = store.load(MomentumPtb, data_dir, source)
+    splits = {split: np.concatenate([record["ids"] for record in prepared.splits[split]]) for split in SPLITS}
+    published = {PTB_FILES[split]: len(ids) == PTB_TOKENS[split] for split, ids in splits.items()}
+    return _dataset("ptb", splits, {**prepared.metadata, "as_published": published})
 
 
 def load_text(data_dir: str | Path, source: str | Path | None = None, *, unit: str = "word", min_count: int = 1) -> Dataset:
     """A text by word or by character: its first 90 % for training, then 5 % for validation, and the last 5 % for testing.
 
     `inputs` and `targets` are (tokens,) int32. By word, every line ends with `<eos>`; by character, line ends are characters. The
-    vocabulary is `<unk>`, `<eos>` by word, and what occurs in the training split, in the order in which it appears.
+    vocabulary is `<unk>`, `<eos>` by word, and the tokens of the training split, in order of appearance.
 
     Args:
-      data_dir: See `experiments.datasets.load`.
-      source: A text file in UTF-8. Without a source: `generated_text()`, whose best perplexity by word is known.
-      unit: `"word"` (what white space separates) or `"character"`.
-      min_count: Tokens that are rarer than this in the training split are `<unk>`; with 1, the model never sees an `<unk>` there.
+      data_dir: see `experiments.datasets.load`.
+      source: a text file in UTF-8. Without a source: `generated_text()`, whose best perplexity by word is known.
+      unit: `"word"` (separated by white space) or `"character"`.
+      min_count: tokens that are rarer than this in the training split are `<unk>`; with 1, there is no `<unk>` in it.
 
     Raises:
-      DataError: The file is missing, empty, not text, or too short to be split.
-      ValueError: A wrong option.
+      DataError: the file is missing, empty, not text, or too short to be split.
+      ValueError: a wrong option.
     """
-    _checks.choice("unit", unit, ("word", "character"))
-    _checks.integer("min_count", min_count, low=1)
-    metadata = {"source": "generated text", "sha256": hashlib.sha256(generated_text().encode()).hexdigest()}
-    if source is not None:
-        source = Path(source).expanduser()
-        metadata = {"source": source.name, "sha256": files.sha256(source)}
+    options: dict[str, Any] = {"unit": _checks.choice("unit", unit, ("word", "character"))}
+    options["min_count"] = _checks.integer("min_count", min_count, low=1)
+    if source is None:
+        splits, vocabulary = encode(_cut(_tokens(generated_text(), unit)), "the generated text", **options)
+        return _dataset("text", splits, {"source": "generated text", **options, "vocabulary": vocabulary})
+    prepared = store.load(MomentumText, data_dir, source, **options)
+    splits = {split: np.concatenate([record["ids"] for record in prepared.splits[split]]) for split in SPLITS}
+    return _dataset("text", splits, prepared.metadata)
 
-    def tokens() -> dict[str, list[str]]:
-        stream = _tokens(generated_text() if source is None else _read_text(source), unit)
-        first, second = len(stream) * 90 // 100, len(stream) * 95 // 100
-        return {"train": stream[:first], "validation": stream[first:second], "test": stream[second:]}
 
-    return _prepare("text", TokenStream, data_dir, tokens, {**metadata, "unit": unit, "min_count": min_count})
+def encode(
+    streams: dict[str, list[str]], name: str, *, unit: str = "word", min_count: int = 1
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The ids of each split's tokens, and the vocabulary of the training split, in which `<unk>` has the id 0.
+
+    Raises:
+      DataError: a split is too short.
+    """
+    for split, stream in streams.items():
+        if len(stream) < 2:
+            raise DataError(f"{name} is too short: its {split} split would have {len(stream)} of at least 2 tokens.")
+    special = [UNKNOWN, END_OF_LINE] if unit == "word" else [UNKNOWN]
+    counted = Counter(streams["train"]).items()
+    vocabulary = special + [token for token, count in counted if count >= min_count and token not in special]
+    ids = {token: number for number, token in enumerate(vocabulary)}
+    return {split: np.array([ids.get(token, 0) for token in stream], np.int32) for split, stream in streams.items()}, vocabulary
 
 
 def batch_stream(split: Split, batch_size: int) -> Split:
-    """A stream cut into `batch_size` rows, each of which goes on where it left off: (tokens,) -> (batch, tokens // batch).
+    """A stream cut into `batch_size` contiguous rows: (tokens,) -> (batch, tokens // batch).
 
-    A model that reads the columns in order, and keeps its state, reads `batch_size` contiguous texts. What is left over at the
-    end is dropped, fewer than `batch_size` tokens.
+    A model that reads the columns in order and keeps its state reads `batch_size` contiguous texts. The rest at the end, fewer
+    than `batch_size` tokens, is dropped.
 
     Raises:
       ValueError: The stream is shorter than `batch_size`.
@@ -134,49 +163,20 @@ def _tokens(text: str, unit: str) -> list[str]:
     return [word for line in text.removesuffix("\n").split("\n") for word in [*line.split(), END_OF_LINE]]
 
 
-def _prepare(
-    name: str,
-    builder: type[TokenStream],
-    data_dir: str | Path,
-    tokens: Callable[[], dict[str, list[str]]],
-    metadata: dict[str, Any],
-    more: Callable[[dict[str, list[str]]], dict[str, Any]] = lambda streams: {},
-) -> Dataset:
-    """`tokens` gives the splits; the metadata says everything that they and the vocabulary depend on, `more` what follows."""
-
-    def read() -> store.Contents:
-        streams = tokens()
-        for split, stream in streams.items():
-            if len(stream) < 2:
-                raise DataError(
-                    f"{metadata['source']} is too short: its {split} split would have {len(stream)} of at least 2 tokens."
-                )
-        vocabulary = _vocabulary(streams["train"], metadata["unit"], metadata["min_count"])
-        ids = {token: number for number, token in enumerate(vocabulary)}
-        splits = {split: _blocks([ids.get(token, 0) for token in stream]) for split, stream in streams.items()}
-        return store.Contents(dict(splits), {**metadata, **more(streams), "vocabulary": vocabulary})
-
-    fingerprint = files.fingerprint([json.dumps(metadata, sort_keys=True)])
-    return _dataset(name, store.prepare(builder, data_dir, fingerprint, read))
+def _cut(stream: list[str]) -> dict[str, list[str]]:
+    first, second = len(stream) * 90 // 100, len(stream) * 95 // 100
+    return {"train": stream[:first], "validation": stream[first:second], "test": stream[second:]}
 
 
-def _vocabulary(train: Sequence[str], unit: str, min_count: int) -> list[str]:
-    """`<unk>` first, so that its id is 0."""
-    special = [UNKNOWN, END_OF_LINE] if unit == "word" else [UNKNOWN]
-    return special + [token for token, count in Counter(train).items() if count >= min_count and token not in special]
+def _blocks(ids: np.ndarray) -> Iterable[store.Example]:
+    for start in range(0, len(ids), BLOCK):
+        yield {"ids": ids[start : start + BLOCK]}
 
 
-def _blocks(ids: list[int]) -> Iterator[store.Example]:
-    stream = np.array(ids, np.int32)
-    for start in range(0, len(stream), TokenStream.BLOCK):
-        yield {"ids": stream[start : start + TokenStream.BLOCK]}
-
-
-def _dataset(name: str, prepared: store.Prepared) -> Dataset:
-    streams = (np.concatenate([record["ids"] for record in prepared.splits[split]]) for split in ("train", "validation", "test"))
-    train, validation, test = (Split(stream[:-1], stream[1:]) for stream in streams)
-    origin = dict(prepared.metadata)
+def _dataset(name: str, splits: dict[str, np.ndarray], origin: dict[str, Any]) -> Dataset:
+    """Each token and the next one; the vocabulary is kept apart from the rest of the origin."""
     vocabulary = tuple(origin.pop("vocabulary"))
+    train, validation, test = (Split(splits[split][:-1], splits[split][1:]) for split in SPLITS)
     return Dataset(train, validation, test, Info(name, "language", len(vocabulary), origin, vocabulary))
 
 

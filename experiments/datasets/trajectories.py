@@ -5,11 +5,9 @@ coefficients of its own, and each example a version of it with other coefficient
 often such paths are sampled: a model that counts steps, and not time, is lost at another rate.
 """
 
-from pathlib import Path
-
 import numpy as np
 
-from experiments.datasets.common import DataError, Dataset, Info, Split
+from experiments.datasets.common import Dataset, Info, Split
 from momentum_rnn_jax import _checks
 
 CLASSES, CHANNELS, HARMONICS = 10, 3, 4
@@ -20,23 +18,16 @@ SIZES = {"train": 1200, "validation": 400, "test": 400}
 SEED = 0  # belongs to the task and not to a run
 
 
-def load(
-    data_dir: str | Path | None = None, source: str | Path | None = None, *, train_every: int = 1, test_every: int = 1
-) -> Dataset:
+def load(*, train_every: int = 1, test_every: int = 1) -> Dataset:
     """Three splits: (examples, 100 // every, 3) float32, and one of ten classes, in each of which they are equally frequent.
 
     Args:
-      data_dir: nothing is read from it, nor written.
-      source: must be None.
       train_every: training and validation keep each so many-th sample.
       test_every: the test split keeps each so many-th.
 
     Raises:
-      DataError: a source is given, where there is none.
       ValueError: a rate leaves no sample.
     """
-    if source is not None:
-        raise DataError(f"trajectories has no source, got {source}: its paths are made from a seed.")
     for name, every in (("train_every", train_every), ("test_every", test_every)):
         _checks.integer(name, every, low=1)
         if every > STEPS:

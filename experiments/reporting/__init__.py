@@ -1,1 +1,1 @@
-"""Reports of training runs: runs read and grouped, intervals, controls, published curves, tables and figures."""
+"""Reports on training runs: reading and grouping them, intervals, controls, tables and figures."""

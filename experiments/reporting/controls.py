@@ -1,4 +1,4 @@
-"""How much of momentum's gain over the plain LSTM each control has: an LSTM with one of the things that momentum changes."""
+"""How much of momentum's gain over the plain LSTM each control recovers: an LSTM with one of the changes that momentum makes."""
 
 import re
 from collections.abc import Sequence
@@ -11,13 +11,12 @@ from experiments.reporting.scores import Score, of_task
 from experiments.reporting.words import mean_and_std, signed, signed_interval
 from experiments.tables import markdown
 
-# `ablation_controls_ptb_momentum` is not one of these, and its name has no size: it is no LSTM with a part of what momentum does,
-# but the MomentumLSTM with the momentum that the one of Table 3 does not have.
+# Not `ablation_controls_ptb_momentum`, which has no size in its name: it is a MomentumLSTM, with momentum, which Table 3's lacks.
 CONTROL = re.compile(r"ablation_controls_(?P<task>[a-z]+)_\w+_(?P<size>\d+)")
 
 
 class Comparison(NamedTuple):
-    """A plain LSTM, the MomentumLSTM, and controls, which differ from their configs in the same things, if any."""
+    """A plain LSTM, the MomentumLSTM and controls, all with the same changes to their configs."""
 
     lstm: Group
     momentum: Group
@@ -25,7 +24,7 @@ class Comparison(NamedTuple):
 
 
 def find(groups: Sequence[Group]) -> tuple[list[Comparison], list[Group]]:
-    """The comparisons that the runs allow, and the controls that have nothing to be compared with."""
+    """The comparisons that the runs allow, and the controls without runs to compare with."""
     comparisons: dict[int, Comparison] = {}
     alone = []
     for group in groups:
@@ -52,7 +51,7 @@ def _terms(group: Group) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def section(comparison: Comparison) -> str:
-    """A comparison's table, and what it says in words."""
+    """A comparison's table, and its results in words."""
     score = of_task(comparison.lstm.task, comparison.lstm.runs[0])[0]
     lstm, momentum = (intervals.sample(score.values(group)) for group in (comparison.lstm, comparison.momentum))
     gain = Gain(score, lstm, momentum)
@@ -66,7 +65,7 @@ def section(comparison: Comparison) -> str:
         lines.append(f"- `{group.label}` {gain.verdict(control)}")
     for what, values in circumstances_of([comparison.lstm, comparison.momentum, *comparison.controls]).items():
         if len(values) > 1:
-            lines.append(f"- Mind that these runs are of different {what}: {' / '.join(sorted(values))}.")
+            lines.append(f"- Note: these runs have different {what}: {' / '.join(sorted(values))}.")
     return f"{markdown(rows)}\n\n" + "\n".join(lines)
 
 
@@ -83,7 +82,7 @@ def _in_brackets(found: Interval | None) -> str:
 
 
 class Gain(NamedTuple):
-    """What the momentum cell gains over the plain LSTM, and what a control has of it."""
+    """What the momentum cell gains over the plain LSTM, and the share of it that a control has."""
 
     score: Score
     lstm: Sample
@@ -91,7 +90,7 @@ class Gain(NamedTuple):
 
     @property
     def size(self) -> float:
-        """Above zero where the momentum cell is better."""
+        """Positive where the momentum cell is better."""
         return (self.momentum.mean - self.lstm.mean) * (1 if self.score.higher_is_better else -1)
 
     @property
@@ -107,15 +106,15 @@ class Gain(NamedTuple):
             f"in {self.score.title}"
         )
         if self.size <= 0:
-            return f"{text}: it is not better, so there is no gain of which a control could have a share."
+            return f"{text}: it is not better, so there is no gain to recover."
         if found is None:
-            return f"{text}; one of them has a single seed, so nothing tells whether that is chance."
+            return f"{text}; one of them has a single seed, so this may be chance."
         if found.holds(0.0):
-            return f"{text}: not distinguishable from zero, so shares of it have no bounds."
+            return f"{text}: not distinguishable from zero, so shares of it are unbounded."
         return f"{text}."
 
     def share(self, control: Sample) -> str | None:
-        """How much of the gain the control has, in percent; None where there is no gain."""
+        """The share of the gain that the control has, in percent; None if there is no gain."""
         if self.size <= 0:
             return None
         share = (self.lstm.mean - control.mean) / (self.lstm.mean - self.momentum.mean)
@@ -124,16 +123,16 @@ class Gain(NamedTuple):
             return f"{100 * share:.0f} % ({100 * found.low:.0f} to {100 * found.high:.0f})"
         gain = self._interval
         unbounded = gain is not None and gain.holds(0.0)
-        few = f"no interval of fewer than {intervals.FEWEST} seeds"
+        few = f"no interval below {intervals.FEWEST} seeds"
         return f"{100 * share:.0f} % ({'unbounded' if unbounded else few})"
 
     def verdict(self, control: Sample) -> str:
-        """The share, and whether the control can be told from the momentum cell."""
+        """The share, and whether the control is distinguishable from the momentum cell."""
         share, difference = self.share(control), _difference(control, self.momentum)
         found = intervals.of_difference(control, self.momentum)
         recovers = "" if share is None else f"recovers {share} of the gain; "
         if found is None:
-            told = "with a single seed nothing tells them apart"
+            told = "a single seed does not show whether that is chance"
         elif found.holds(0.0):
             told = "not distinguishable from zero"
         else:

@@ -1,5 +1,6 @@
-"""Folders of `python -m experiments.train`, read: what was run, where, and what came out."""
+"""Reading the folders of `python -m experiments.train`: what was run, where, and the results."""
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -19,7 +20,7 @@ from experiments.configs.base import TASKS
 from experiments.reporting import words
 from momentum_rnn_jax import _checks
 
-# What config.json holds beside a run's settings and data. Anything else that it may hold decides what was run.
+# Keys of config.json that are not the data; any other key tells runs apart, as the data does.
 CIRCUMSTANCES = ("command", "versions", "device", "git_commit", "cells", "training", "task")
 
 
@@ -27,8 +28,8 @@ CIRCUMSTANCES = ("command", "versions", "device", "git_commit", "cells", "traini
 class Run:
     """One run.
 
-    `settings` are the config's values but the seed; `data` says what it was trained on; `epochs` are the lines of the epochs, and
-    `test` that of the test, None while the run has not ended. `seconds` is None where there is no checkpoint to say so.
+    `settings` are the config's values without the seed; `data` is the origin of the data; `epochs` are the epochs' lines of
+    metrics, and `test` is the test's, None for an unfinished run. `seconds` is None without a checkpoint.
     """
 
     folder: Path
@@ -45,15 +46,15 @@ class Run:
     versions: str
 
     def curve(self, metric: str) -> dict[int, float]:
-        """A metric by epoch, of the epochs that have it."""
+        """A metric by epoch, for the epochs that have it."""
         return {line["epoch"]: line[metric] for line in self.epochs if metric in line}
 
 
 def find(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
-    """The runs in these folders, each a run's own or one that holds such, and the folders of other commands' runs among them.
+    """The runs in these folders and below them, and the folders of other commands' runs among them.
 
     Raises:
-      RunError: there is nothing to report on, or something is damaged.
+      RunError: there is no finished run, or a file is damaged.
     """
     runs: dict[Path, Run] = {}
     others = []
@@ -65,14 +66,14 @@ def find(paths: Sequence[Path]) -> tuple[list[Run], list[Path]]:
             if _is_run(config):
                 runs[folder.resolve()] = _read(folder, config)
             elif folder == path:
-                raise RunError(f"{folder} holds no run of experiments.train")
+                raise RunError(f"{folder} is not a run of experiments.train")
             else:
                 others.append(folder)
     if not runs:
-        raise RunError(f"{', '.join(map(str, paths))}: no run of experiments.train is there")
+        raise RunError(f"no run of experiments.train in {', '.join(map(str, paths))}")
     if not any(run.test for run in runs.values()):
         begun = max(runs.values(), key=lambda run: len(run.epochs))
-        raise RunError(f"no run has ended; the furthest is {begun.folder}, {words.count(len(begun.epochs), 'epoch')}")
+        raise RunError(f"no run is finished; the furthest is {begun.folder}, epochs: {len(begun.epochs)}")
     return list(runs.values()), others
 
 
@@ -80,20 +81,28 @@ def _folders(path: Path) -> Iterator[Path]:
     if not path.exists():
         raise RunError(f"{path} does not exist")
     if not path.is_dir():
-        raise RunError(f"{path} is no folder")
-    if (path / "config.json").exists():
+        raise RunError(f"{path} is not a folder")
+    if (path / checkpoint.CONFIG).exists():
         yield path
         return
-    # A folder that is being made has the suffix .new until it is whole.
-    yield from (found.parent for found in sorted(path.rglob("config.json")) if found.parent.suffix != ".new")
+    # A folder has the suffix .new until it is complete.
+    yield from (found.parent for found in sorted(path.rglob(checkpoint.CONFIG)) if found.parent.suffix != ".new")
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever is wrong with that file is an error of one line."""
+    try:
+        yield
+    except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RunError(f"{path} is missing or damaged: {reason}") from error
 
 
 def _config(folder: Path) -> Any:
-    path = folder / "config.json"
-    try:
+    path = folder / checkpoint.CONFIG
+    with _reading(path):
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {_one_line(error)}") from error
 
 
 def _is_run(config: Any) -> bool:
@@ -102,29 +111,27 @@ def _is_run(config: Any) -> bool:
         isinstance(training, dict)
         and {"task", "cell", "hidden_features", "seed"} <= set(training)
         and isinstance(config.get("task"), dict)
-        and "runs" not in training  # those of a sweep
+        and "runs" not in training  # a sweep has several
     )
 
 
 def _read(folder: Path, config: dict[str, Any]) -> Run:
     settings = dict(config["training"])
-    try:
+    with _reading(folder / checkpoint.CONFIG):
         task = TASKS[_checks.choice("task", settings["task"], TASKS)]
         task(**{name: value for name, value in settings.items() if name != "task"})
-    except (TypeError, ValueError) as error:
-        raise RunError(f"{folder / 'config.json'} holds no config of experiments.train: {_one_line(error)}") from error
-    seed = settings.pop("seed")
-    command, commit = config.get("command", ""), config.get("git_commit") or "unknown"
-    device, versions = config.get("device") or {}, config.get("versions") or {}
-    if not (isinstance(command, str) and isinstance(commit, str) and isinstance(device, dict) and isinstance(versions, dict)):
-        raise RunError(f"{folder / 'config.json'} is damaged: its command, commit, device or versions are of another kind")
-    if not isinstance(config["task"].get("as_published", {}), dict):
-        raise RunError(f"{folder / 'config.json'} is damaged: its as_published is no object")
-    epochs, test = _metrics(folder / checkpoint.METRICS)
-    if test is not None and (len(epochs) != settings["epochs"] or "validation_loss" not in epochs[-1]):
-        raise RunError(f"{folder / checkpoint.METRICS} is damaged: it is no whole run of {settings['epochs']} epochs")
-    if test is not None and task.score == "accuracy" and "test_accuracy" not in test:
-        raise RunError(f"{folder / checkpoint.METRICS} is damaged: its test has no accuracy")
+        for key, kind in (("command", str), ("git_commit", str), ("device", dict), ("versions", dict)):
+            if not isinstance(config.get(key) or kind(), kind):
+                raise ValueError(f"its {key} is not a {kind.__name__}")
+        if not isinstance(config["task"].get("as_published", {}), dict):
+            raise ValueError("its as_published is not a dict")
+    seed, command = settings.pop("seed"), config.get("command") or ""
+    with _reading(folder / checkpoint.METRICS):
+        epochs, test = _metrics((folder / checkpoint.METRICS).read_text(encoding="utf-8"))
+        if test is not None and (len(epochs) != settings["epochs"] or "validation_loss" not in epochs[-1]):
+            raise ValueError(f"it has a test, but not all of the {settings['epochs']} epochs")
+        if test is not None and task.score == "accuracy" and "test_accuracy" not in test:
+            raise ValueError("its test has no accuracy")
     return Run(
         folder=folder,
         name=_name(folder, command),
@@ -135,77 +142,59 @@ def _read(folder: Path, config: dict[str, Any]) -> Run:
         test=test,
         seconds=_seconds(folder / checkpoint.NAME),
         command=command,
-        commit=commit,
-        device=record.in_words(device),
-        versions=", ".join(f"{name} {version}" for name, version in versions.items()) or "unknown",
+        commit=config.get("git_commit") or "unknown",
+        device=record.in_words(config.get("device") or {}),
+        versions=", ".join(f"{name} {version}" for name, version in (config.get("versions") or {}).items()) or "unknown",
     )
 
 
 def _name(folder: Path, command: str) -> str:
     """The config's name, from the command as it was typed, or else from the folder's name."""
-    name = re.sub(r"-seed\d+$", "", folder.name)
-    typed = command.split()  # no name of a config needs quotes; of several, the last counts
-    for word, following in zip(typed, [*typed[1:], ""], strict=True):
-        if word == "--config":
-            name = following
-        if word.startswith("--config="):
-            name = word.removeprefix("--config=")
-    return name
+    typed = re.findall(r"--config[= ](\S+)", command)  # no name of a config needs quotes; of several, the last counts
+    return typed[-1] if typed else re.sub(r"-seed\d+$", "", folder.name)
 
 
-def _metrics(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
-    """The lines of the epochs, and that of the test."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {_one_line(error)}") from error
-    lines = []
-    for number, row in enumerate(text.splitlines(), 1):
-        try:
-            line = json.loads(row)
-        except ValueError as error:
-            raise RunError(f"{path} is damaged at line {number}: {_one_line(error)}") from error
-        if not _is_line(line):
-            raise RunError(f"{path} is damaged at line {number}: it is no epoch or test of finite numbers")
-        lines.append(line)
+def _metrics(text: str) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+    """The lines of the epochs, and that of the test, if there is one.
+
+    Raises:
+      ValueError: it is not a run's metrics.
+    """
+    lines = [_line(number, row) for number, row in enumerate(text.splitlines(), 1)]
     test = lines.pop() if lines and lines[-1]["kind"] == "test" else None
     if [(line["kind"], line["epoch"]) for line in lines] != [("epoch", number) for number in range(1, len(lines) + 1)]:
-        raise RunError(f"{path} is damaged: its epochs are not 1, 2, … in order, and the test at the end")
-    if test is not None and not 1 <= test["epoch"] <= len(lines):
-        raise RunError(f"{path} is damaged: the test is of epoch {test['epoch']}, of {len(lines)}")
-    if test is not None and "validation_loss" not in lines[test["epoch"] - 1]:
-        raise RunError(f"{path} is damaged: epoch {test['epoch']}, which the test is of, has no validation loss")
+        raise ValueError("its lines are not epochs 1, 2, … and the test")
+    if test is not None and (not 1 <= test["epoch"] <= len(lines) or "validation_loss" not in lines[test["epoch"] - 1]):
+        raise ValueError(f"its test is of epoch {test['epoch']}, which has no validation loss")
     return lines, test
 
 
-def _is_line(line: Any) -> bool:
-    if not isinstance(line, dict) or line.get("kind") not in ("epoch", "test") or not isinstance(line.get("epoch"), int):
-        return False
-    scores = {key: value for key, value in line.items() if key.startswith(("train_", "validation_", "test_"))}
-    loss = "test_loss" if line["kind"] == "test" else "train_loss"
-    return loss in scores and all(isinstance(value, int | float) and math.isfinite(value) for value in scores.values())
+def _line(number: int, row: str) -> dict[str, Any]:
+    try:
+        line = json.loads(row)
+    except ValueError as error:
+        raise ValueError(f"line {number}: {error}") from error
+    if isinstance(line, dict) and line.get("kind") in ("epoch", "test") and isinstance(line.get("epoch"), int):
+        scores = {key: value for key, value in line.items() if key.startswith(("train_", "validation_", "test_"))}
+        loss = "test_loss" if line["kind"] == "test" else "train_loss"
+        if loss in scores and all(isinstance(value, int | float) and math.isfinite(value) for value in scores.values()):
+            return line
+    raise ValueError(f"line {number} is not an epoch or a test with finite scores")
 
 
 def _seconds(path: Path) -> float | None:
     if not path.exists():
         return None
-    try:
-        with path.open("rb") as file, np.load(file) as entries:
-            return float(json.loads(str(entries[checkpoint.TEXT]))["seconds"])
-    except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise RunError(f"{path} is damaged: {_one_line(error)}") from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    with _reading(path), path.open("rb") as file, np.load(file) as entries:
+        return float(json.loads(str(entries[checkpoint.TEXT]))["seconds"])
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
     """Runs that differ in nothing but the seed; in the order of their seeds.
 
-    `changes` are the settings that are not the named config's, as (theirs, the config's); `other_data` is what of their data
-    tells them from other groups of that name.
+    `changes` are the settings that differ from the named config, as (theirs, the config's); `other_data` is the part of their
+    data's origin that differs from other groups of that name.
     """
 
     name: str
@@ -220,13 +209,13 @@ class Group:
 
     @property
     def label(self) -> str:
-        """The config's name, and what differs from it."""
+        """The config's name, and how the runs differ from it."""
         changed = {**{key: value for key, (value, _) in self.changes.items()}, **self.other_data}
         return " ".join([self.name, *(f"{key}={words.value(value)}" for key, value in changed.items())])
 
 
 def circumstances_of(groups: Iterable[Group]) -> dict[str, list[str]]:
-    """The different commits, devices and versions of some groups' runs, in their order."""
+    """The distinct commits, devices and versions of the groups' runs, in order."""
     runs = [run for group in groups for run in group.runs]
     seen = {
         "commits": [short(run.commit) for run in runs],
@@ -237,7 +226,7 @@ def circumstances_of(groups: Iterable[Group]) -> dict[str, list[str]]:
 
 
 def short(commit: str) -> str:
-    """The first seven digits, and whether files differed from it.
+    """The first seven digits, and the mark of uncommitted changes.
 
     >>> short("0123456789abcdef0123456789abcdef01234567-dirty")
     '0123456-dirty'
@@ -247,10 +236,10 @@ def short(commit: str) -> str:
 
 
 def group(runs: Iterable[Run]) -> list[Group]:
-    """The runs that ended, by config and by everything else that was the same; in the order of the named configs.
+    """The finished runs, grouped by config, settings and data; in the order of the named configs.
 
     Raises:
-      RunError: two runs of a group have the same seed, so that one would count twice.
+      RunError: two runs of a group have the same seed and would count twice.
     """
     by_key: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
@@ -270,7 +259,7 @@ def group(runs: Iterable[Run]) -> list[Group]:
 
 
 def _changes(name: str, run: Run, alike: list[Run]) -> dict[str, tuple[Any, Any]]:
-    """Against the named config; or, of a name that is no longer there, against the first run of that name."""
+    """Against the named config; if it no longer exists, against the first run of that name."""
     usual = CONFIGS[name].config.to_dict() if name in CONFIGS else alike[0].settings
     return {key: (value, usual.get(key)) for key, value in run.settings.items() if value != usual.get(key)}
 

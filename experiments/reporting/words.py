@@ -1,15 +1,6 @@
-"""Numbers in words, and nouns behind them: four digits of a value, two of its spread."""
+"""How numbers are printed: four digits of a value, two of its spread."""
 
 from experiments.reporting.intervals import Interval, Sample
-
-
-def count(number: int, noun: str) -> str:
-    """The number and the noun, in the plural where it must be.
-
-    >>> count(1, "seed"), count(3, "seed")
-    ('1 seed', '3 seeds')
-    """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def number(value: float) -> str:
@@ -45,12 +36,12 @@ def mean_and_std(values: Sample) -> str:
 
 
 def interval(found: Interval | None) -> str:
-    """Its two ends; a dash where there is none."""
+    """Both ends, or a dash if there is none."""
     return "–" if found is None else f"{number(found.low)} to {number(found.high)}"
 
 
 def signed_interval(found: Interval) -> str:
-    """Its two ends, with their signs."""
+    """Both ends, with their signs."""
     return f"{signed(found.low)} to {signed(found.high)}"
 
 
