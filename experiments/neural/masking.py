@@ -16,7 +16,7 @@ def expand_mask(seed: Array, width: Array | int, longest: int | None = None) -> 
     >>> expand_mask(jnp.array([[0, 0, 1, 0, 0, 0]]), 4).astype(int).tolist()
     [[0, 1, 1, 1, 1, 0]]
     """
-    seed = jnp.asarray(seed) != 0
+    seed = jnp.asarray(seed).astype(bool)
     longest = int(width) if longest is None else longest
     ahead, behind = width // 2, width - 1 - width // 2
     out, time = jnp.zeros_like(seed), seed.shape[-1]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -60,7 +61,7 @@ def from_ndt(arrays: Mapping[str, Any], config: Mapping[str, Any], *, time: int,
         dropout=config["DROPOUT"],
         dropout_rates=config["DROPOUT_RATES"],
         dropout_embedding=config["DROPOUT_EMBEDDING"],
-        dtype=arrays["decoder.0.bias"].dtype,
+        dtype=jax.dtypes.canonicalize_dtype(arrays["decoder.0.bias"].dtype),
         rngs=nnx.Rngs(0),
     )
     places = _places(model)
