@@ -1,5 +1,7 @@
 """How inferred rates are scored: against spikes, and against the true rates where they are known."""
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -42,7 +44,8 @@ def bits_per_spike(rates: np.ndarray, spikes: np.ndarray) -> float:
     """
     spikes = np.asarray(spikes, float)
     null = np.broadcast_to(np.nanmean(spikes, axis=(0, 1), keepdims=True), spikes.shape)
-    return (poisson_nll(null, spikes) - poisson_nll(np.asarray(rates, float), spikes)) / (float(np.nansum(spikes)) * np.log(2))
+    gained = poisson_nll(null, spikes) - poisson_nll(np.asarray(rates, float), spikes)
+    return gained / (float(np.nansum(spikes)) * math.log(2))
 
 
 def r2(true: np.ndarray, inferred: np.ndarray) -> float:

@@ -119,8 +119,8 @@ def report(folder: Path, text: str, found: dict[str, Any]) -> str:
     return (
         f"# Firing rates from spikes: {options['data']}\n\n    {config['command']}\n\n"
         f"Commit {config['git_commit']}, {versions}, {device}; all fits took {seconds:.0f} s. Load average of the machine: "
-        f"{found['load_average_before']:.1f} when the last command began, {found['load_average_at_end']:.1f} at the end. Above the 1 or "
-        "2 of the command itself, other jobs ran beside it, and times are too long.\n\n"
+        f"{found['load_average_before']:.1f} when the last command began, {found['load_average_at_end']:.1f} at the end. Above "
+        "the 1 or 2 of the command itself, other jobs ran beside it, and times are too long.\n\n"
         f"{text}\n\n"
         f"Mean ± standard deviation of {options['seeds']} seeds (initial parameters, minibatches and masks) on one data set, "
         f"`{json.dumps(config['origin'])}`. Settings: the trial with the lowest validation loss of seed 0 after "
