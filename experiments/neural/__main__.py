@@ -48,7 +48,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add_number(parser, "seeds", 3, 100, "how many seeds the best setting is trained with")
     add_number(parser, "epochs", 16, 10_000, "passes through the training trials")
     parser.add_argument(
-        "--conditions", type=whole_number(10_000), help="how many initial states the data has (default: 130; lorenz: 65)"
+        "--conditions", type=whole_number(1000), help="how many initial states the data has (default: 130; lorenz: 65)"
     )
     return parser.parse_args(arguments)
 

@@ -118,11 +118,11 @@ def lorenz(conditions: int = 65, repeats: int = 20, seed: int = 0, steps: int = 
     return _population(rates, repeats, random, origin)
 
 
-DATA = {"chaotic": (chaotic, 130), "lorenz": (lorenz, 65)}  # and how many conditions each has
+DATA = {"chaotic": (chaotic, 130), "lorenz": (lorenz, 65)}  # and how many conditions are usual
 
 
 def load(name: str, conditions: int | None = None) -> Population:
-    """The data set of that name, one of `DATA`, or its first so many conditions' worth of one that is smaller."""
+    """The data set of that name, one of `DATA`, with so many conditions; by default as many as are usual."""
     make, all_conditions = DATA[name]
     return make(conditions or all_conditions)
 
