@@ -108,6 +108,13 @@ class Trainer:
         graph, _, rest = self.split(settings, 0)
         return self.loss(nnx.merge(graph, params, rest), *self.validation, None)
 
+    def validation_loss(self, rates: np.ndarray) -> float:
+        """The loss on the validation trials of rates that are given, (trials, time, neurons), under the same masks."""
+        spikes, mask = self.validation
+        counted = mask[..., jnp.newaxis] | (jnp.arange(self.neurons)[jnp.newaxis, jnp.newaxis] >= self.seen)
+        logs = jnp.log(jnp.maximum(jnp.asarray(rates, jnp.float32), metrics.TINY))
+        return float(metrics.masked_mean(metrics.poisson_loss(logs, spikes), counted))
+
     @functools.partial(jax.jit, static_argnums=0)
     def infer(self, settings: models.Settings, params: Any, spikes: Array) -> Array:
         """The rates, (trials, time, neurons), from the neurons that are seen; nothing is masked."""

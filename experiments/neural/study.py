@@ -21,7 +21,7 @@ import numpy as np
 from experiments import checkpoint, record, tables
 from experiments.command import RunError
 from experiments.networks import flat
-from experiments.neural import data, figure, models
+from experiments.neural import data, figure, metrics, models
 from experiments.neural.fit import Fit, Trainer, as_arrays
 
 CALLS = 50  # of which the median is the time of inference
@@ -82,9 +82,10 @@ def run(folder: Path, options: Options, command: str, say: Callable[[str], None]
         chosen[name] = trainer, settings, fits[0].params
     for result, each in zip(results, _times(list(chosen.values()), population.test.spikes), strict=True):
         result["microseconds_per_bin"] = each
+    bounds = _bounds(next(iter(chosen.values()))[0], population)
     loads = {"load_average_before": load[0], "load_average_at_end": os.getloadavg()[0]}
     text = table(results)
-    found = {**loads, "last_command_seconds": time.perf_counter() - began, "results": results}
+    found = {**loads, **bounds, "last_command_seconds": time.perf_counter() - began, "results": results}
     checkpoint.write(folder / RESULTS, (json.dumps(found, indent=2) + "\n").encode())
     checkpoint.write(folder / REPORT, report(folder, text, found).encode())
     picture, first = io.BytesIO(), jnp.asarray(population.test.spikes[:1])
@@ -128,6 +129,9 @@ def report(folder: Path, text: str, found: dict[str, Any]) -> str:
         "with the lowest validation loss counts. Test trials are looked at once, with those parameters. R²: of the true rates, "
         "of neurons that the model sees and of those that it never sees; co-bps: bits per spike of the latter. µs per bin: one "
         f"trial at a time, a whole trial at once, median of {CALLS} calls, divided by its bins.\n\n"
+        f"What there is to gain: the true rates have a validation loss of {found['true_validation_loss']:.4f} and a co-bps of "
+        f"{found['true_co_bps']:.4f}; each neuron's mean in training has a validation loss of {found['mean_validation_loss']:.4f}, "
+        "and a co-bps of about 0.\n\n"
         f"![Inferred rates of one test trial over the true ones]({FIGURE})\n"
     )
 
@@ -190,6 +194,17 @@ def _times(chosen: Sequence[tuple[Trainer, models.Settings, Any]], spikes: np.nd
             if call:
                 seconds[number].append(time.perf_counter() - began)
     return [1e6 * statistics.median(each) / spikes.shape[1] for each in seconds]
+
+
+def _bounds(trainer: Trainer, population: data.Population) -> dict[str, float]:
+    """The scores of the true rates, and of each neuron's mean count in training."""
+    cut, test = trainer.seen, population.test
+    means = np.broadcast_to(trainer.data.means, population.validation.rates.shape)
+    return {
+        "true_validation_loss": trainer.validation_loss(population.validation.rates),
+        "true_co_bps": metrics.bits_per_spike(test.rates[..., cut:], test.spikes[..., cut:]),
+        "mean_validation_loss": trainer.validation_loss(means),
+    }
 
 
 def _columns(rows: Sequence[dict[str, float]]) -> dict[str, list[float]]:
