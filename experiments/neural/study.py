@@ -130,8 +130,8 @@ def report(folder: Path, text: str, found: dict[str, Any]) -> str:
         "of neurons that the model sees and of those that it never sees; co-bps: bits per spike of the latter. µs per bin: one "
         f"trial at a time, a whole trial at once, median of {CALLS} calls, divided by its bins.\n\n"
         f"What there is to gain: the true rates have a validation loss of {found['true_validation_loss']:.4f} and a co-bps of "
-        f"{found['true_co_bps']:.4f}; each neuron's mean in training has a validation loss of {found['mean_validation_loss']:.4f}, "
-        "and a co-bps of about 0.\n\n"
+        f"{found['true_co_bps']:.4f}; each neuron's mean in training has a validation loss of "
+        f"{found['mean_validation_loss']:.4f} and a co-bps of about 0.\n\n"
         f"![Inferred rates of one test trial over the true ones]({FIGURE})\n"
     )
 
