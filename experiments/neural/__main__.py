@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from experiments.command import OneLineParser, Signals, StoppedError, a_path, add_number, as_typed, run, whole_number
 
 MODULE = "experiments.neural"
-MODELS = ("ndt", "momentum", "delayed", "plain", "smoothed", "regression", "smoother")
+MODELS = ("ndt", "momentum", "control", "delayed", "plain", "smoothed", "regression", "smoother")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line's options; a wrong one ends the program with status 2."""
     parser = OneLineParser(MODULE, __doc__)
-    parser.add_argument("--out", type=a_path, required=True, help="the run's folder; one of the same command is gone on with")
+    parser.add_argument(
+        "--out", type=a_path, required=True, help="the run's folder; one of the same options is gone on with, whatever its models"
+    )
     parser.add_argument("--data", choices=("chaotic", "lorenz"), default="chaotic", help="the population (default: %(default)s)")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="which models (default: all)")
     add_number(parser, "seeds", 3, 100, "how many seeds the best setting is trained with")

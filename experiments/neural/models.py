@@ -185,6 +185,7 @@ RATES, MUS, WIDE = (2e-3, 6e-3), (0.5, 0.7, 0.85), (0.7, 0.85, 0.95)
 KINDS = {
     "ndt": Kind("Neural Data Transformer", _transformer, grid(learning_rate=RATES, context=(8, 24, 48))),
     "momentum": Kind("MomentumLSTM, both ways", _recurrent(), grid(learning_rate=RATES, mu=MUS), sized=True),
+    "control": Kind("the same with μ = 0, a plain LSTM", _recurrent(), grid(learning_rate=RATES, mu=(0.0,)), sized=True),
     "delayed": Kind(f"MomentumLSTM, {DELAY} bins late", _recurrent(delay=DELAY), grid(learning_rate=RATES, mu=MUS), sized=True),
     "plain": Kind("LSTM, both ways", _recurrent(), grid(learning_rate=RATES, dropout=(0.0, 0.2, 0.4)), sized=True),
     "smoothed": Kind(

@@ -30,7 +30,7 @@ CONFIG, RESULTS, REPORT, FIGURE = "config.json", "results.json", "report.md", "r
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a run is made of; a folder holds runs of one such value."""
+    """What a run is made of; a folder holds runs that differ in nothing but their models."""
 
     data: str
     models: tuple[str, ...]
@@ -87,7 +87,7 @@ def run(folder: Path, options: Options, command: str, say: Callable[[str], None]
     text = table(results)
     found = {**loads, **bounds, "last_command_seconds": time.perf_counter() - began, "results": results}
     checkpoint.write(folder / RESULTS, (json.dumps(found, indent=2) + "\n").encode())
-    checkpoint.write(folder / REPORT, report(folder, text, found).encode())
+    checkpoint.write(folder / REPORT, report(folder, command, text, found).encode())
     picture, first = io.BytesIO(), jnp.asarray(population.test.spikes[:1])
     inferred = {
         models.KINDS[name].title: np.asarray(trainer.infer(as_arrays(settings), params, first))[0]
@@ -111,15 +111,16 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     return tables.markdown(rows)
 
 
-def report(folder: Path, text: str, found: dict[str, Any]) -> str:
-    """The report of a folder whose fits have all ended."""
+def report(folder: Path, command: str, text: str, found: dict[str, Any]) -> str:
+    """The report of a folder whose fits have all ended; `command` is the last one."""
     config = json.loads((folder / CONFIG).read_text())
     options, device = config["options"], record.in_words(config["device"])
     versions = ", ".join(f"{name} {version}" for name, version in config["versions"].items())
-    seconds = sum(json.loads(path.read_text())["seconds"] for path in sorted((folder / "fits").glob("*.json")))
+    fits = [json.loads(path.read_text()) for path in sorted((folder / "fits").glob("*.json"))]
+    seconds, commits = sum(fit["seconds"] for fit in fits), sorted({str(fit["git_commit"]) for fit in fits})
     return (
-        f"# Firing rates from spikes: {options['data']}\n\n    {config['command']}\n\n"
-        f"Commit {config['git_commit']}, {versions}, {device}; all fits took {seconds:.0f} s. Load average of the machine: "
+        f"# Firing rates from spikes: {options['data']}\n\n    {command}\n\n"
+        f"Commit {', '.join(commits)}; {versions}, {device}; all fits took {seconds:.0f} s. Load average of the machine: "
         f"{found['load_average_before']:.1f} when the last command began, {found['load_average_at_end']:.1f} at the end. Above "
         "the 1 or 2 of the command itself, other jobs ran beside it, and times are too long.\n\n"
         f"{text}\n\n"
@@ -144,7 +145,7 @@ def _begin(folder: Path, options: Options, origin: dict[str, Any], command: str)
             there = json.loads((folder / CONFIG).read_text())["options"]
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"{folder / CONFIG} is damaged; give another --out") from error
-        checkpoint.check_same(folder, "command", there, here)
+        checkpoint.check_same(folder, "command", *({**of, "models": None} for of in (there, here)))
         return
     if folder.exists() and any(folder.iterdir()):
         raise RunError(f"--out {folder}: it holds no {CONFIG}, but other files; give another --out")
@@ -176,7 +177,7 @@ def _fitted(
     fit = trainer.fit(settings, seed, epochs)
     say(f"{name}: validation loss {fit.validation_loss:.4f} at epoch {fit.best_epoch}, {fit.seconds:.1f} s")
     checkpoint.save_params(arrays, fit.params)
-    values = {"settings": dict(settings), "seed": seed, "epochs": epochs, **fit._asdict()}
+    values = {"settings": dict(settings), "seed": seed, "epochs": epochs, "git_commit": record.git_commit(), **fit._asdict()}
     del values["params"]
     checkpoint.write(scores, (json.dumps(values, indent=2) + "\n").encode())
     return fit
