@@ -5,11 +5,14 @@ A cell is a function of `hidden_features` and of some of `OPTIONS`, which are fi
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
+
+import jax
 
 import momentum_rnn_jax as mr
+from experiments.datasets import moving
 
-OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "forget_bias", "init_scheme", "skew_init", "memory_order")
+OPTIONS = ("mu", "step_size", "beta", "eps", "restart", "forget_bias", "init_scheme", "skew_init", "memory_order", "window")
 
 
 def _released_nesterov_lstm(
@@ -37,11 +40,64 @@ def _hippo_driven_lstm(hidden_features: int, memory_order: int = 8) -> mr.Recurr
     return mr.Cell(mr.LSTM(hidden_features), mr.HiPPO(memory_order))
 
 
+def _assorted_lstm(hidden_features: int, window: int = 1) -> mr.RecurrentCell:
+    return mr.Cell(mr.Normalized(mr.LSTM(hidden_features), mr.AssortedTime(window)))
+
+
+def _momentum_assorted_lstm(
+    hidden_features: int, mu: float = 0.6, step_size: float = 0.6, window: int = 1
+) -> mr.RecurrentCell:  # drive, then norm: which cancels the step size and the gain, and leaves the direction of momentum
+    return mr.Cell(mr.Normalized(mr.LSTM(hidden_features), mr.AssortedTime(window)), mr.Momentum(mu, step_size))
+
+
+IMAGE = (moving.FRAME, moving.FRAME)
+
+
+@mr.pytree_dataclass
+class Feedforward(mr.ConvCore):
+    """No recurrence: `h_t = elu(d_t)`. Behind momentum of step size 1 it is the "time decay" baseline."""
+
+    hidden_features: int = mr.static()
+    image: tuple[int, int] = mr.static()
+    kernel_size: tuple[int, int] = mr.static(default=(3, 3))
+    padding: str = mr.static(default="SAME")
+    num_gates: ClassVar[int] = 1
+
+    def param_shapes(self) -> dict[str, tuple[int, ...]]:
+        return {}
+
+    def step(self, prepared: Any, state: Any, d: Any, noise: Any = None) -> tuple[mr.HiddenState, Any]:
+        h = jax.nn.elu(d)
+        return mr.HiddenState(h), h
+
+
+def _feedforward(hidden_features: int) -> mr.RecurrentCell:
+    return mr.Cell(Feedforward(hidden_features, IMAGE))
+
+
+def _time_decay(hidden_features: int, mu: float = 0.6) -> mr.RecurrentCell:
+    return mr.Cell(Feedforward(hidden_features, IMAGE), mr.Momentum(mu, 1.0))
+
+
+def _conv_lstm(hidden_features: int) -> mr.RecurrentCell:
+    return mr.Cell(mr.ConvLSTM(hidden_features, IMAGE))
+
+
+def _momentum_conv_lstm(hidden_features: int, mu: float = 0.6, step_size: float = 0.4) -> mr.RecurrentCell:
+    return mr.Cell(mr.ConvLSTM(hidden_features, IMAGE), mr.Momentum(mu, step_size))
+
+
 CELLS: dict[str, Callable[..., Any]] = {name: getattr(mr.named, name) for name in mr.named.__all__} | {
     "released_nesterov_lstm": _released_nesterov_lstm,
     "hippo": _hippo,
     "momentum_hippo": _momentum_hippo,
     "hippo_driven_lstm": _hippo_driven_lstm,
+    "assorted_lstm": _assorted_lstm,
+    "momentum_assorted_lstm": _momentum_assorted_lstm,
+    "feedforward": _feedforward,
+    "time_decay": _time_decay,
+    "conv_lstm": _conv_lstm,
+    "momentum_conv_lstm": _momentum_conv_lstm,
 }
 
 

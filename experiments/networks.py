@@ -48,9 +48,14 @@ class Network:
         return {"cell": self.cell.init(cell_key, self.in_features), "head": {"kernel": kernel, "bias": bias}}
 
     def apply(self, params: Params, inputs: Array) -> Array:
-        """(batch, time, features) -> (batch, time, outputs), or (batch, outputs) if only the last state is read."""
+        """(batch, time, features) -> (batch, time, outputs), or (batch, outputs) if only the last state is read.
+
+        Of images, the head reads every pixel, and what it reads of the last state is averaged over them.
+        """
         hs = self.hidden_states(params, inputs)
-        return jnp.swapaxes(self.read(params, hs), 0, 1) if self.every_step else self.read(params, hs[-1])
+        if self.every_step:
+            return jnp.swapaxes(self.read(params, hs), 0, 1)
+        return self.read(params, hs[-1]).mean(range(1, hs.ndim - 2))
 
     def hidden_states(self, params: Params, inputs: Array) -> Array:
         """(batch, time, features) -> (time, batch, H), in `dtype`."""

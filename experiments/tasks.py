@@ -21,7 +21,18 @@ from jax import Array
 
 from experiments import datasets
 from experiments.command import RunError
-from experiments.configs.base import BitReversedMnist, Config, Language, Memory, Mnist, PermutedMnist, Text, Trajectories
+from experiments.configs.base import (
+    BitReversedMnist,
+    Config,
+    Language,
+    Memory,
+    Mnist,
+    Moving,
+    MovingFrames,
+    PermutedMnist,
+    Text,
+    Trajectories,
+)
 from experiments.datasets import Dataset, Split, mnist, synthetic
 from experiments.datasets.text import batch_stream
 
@@ -61,6 +72,12 @@ def frames(outputs: Array, batch: Split) -> Scores:
     errors = jnp.where(_real(outputs, batch)[..., jnp.newaxis], outputs - batch.targets, 0.0)
     count = jnp.asarray(batch.lengths).astype(jnp.float32) * outputs.shape[-1]
     return {"loss": (jnp.square(errors).sum((1, 2)), count)}
+
+
+def video(outputs: Array, batch: Split) -> Scores:
+    """The squared error of each pixel; outputs and targets (batch, time, height, width, 1)."""
+    errors = jnp.square(outputs - batch.targets).reshape(len(outputs), -1)
+    return {"loss": (errors.sum(1), jnp.full(len(errors), errors.shape[1], errors.dtype))}
 
 
 def addition(outputs: Array, batch: Split) -> Scores:
@@ -112,7 +129,7 @@ class Stored:
     @property
     def score_names(self) -> tuple[str, ...]:
         """The scores of a minibatch."""
-        return ("loss",) if self.score in (frames, tokens) else ("loss", "accuracy")
+        return ("loss",) if self.score in (frames, video, tokens) else ("loss", "accuracy")
 
     def plan(self, train: Any, key: Array) -> Any:
         """The order of the examples."""
@@ -183,10 +200,13 @@ def load(config: Config, data_dir: Path | None, source: Path | None) -> tuple[St
         options = {"validation_size": config.validation_size}
     if isinstance(config, Trajectories):
         options = {"train_every": config.train_every, "test_every": config.test_every}
+    if isinstance(config, Moving):
+        options = {"predict": "frame" if isinstance(config, MovingFrames) else "class", "noise": config.noise}
     if isinstance(config, Text):
         options = {"unit": config.unit, "min_count": config.min_count}
     try:
-        data = datasets.load("mnist" if isinstance(config, Mnist) else config.task, data_dir or Path(), source, **options)
+        name = "mnist" if isinstance(config, Mnist) else "moving" if isinstance(config, Moving) else config.task
+        data = datasets.load(name, data_dir or Path(), source, **options)
         return streamed(config, data) if isinstance(config, Language) else stored(config, data)
     except ValueError as error:
         raise RunError(str(error)) from error
@@ -202,7 +222,7 @@ def stored(config: Config, data: Dataset) -> tuple[Stored, Data]:
             f"an epoch of {max(steps, 1)} minibatches of {batch_size} needs more than the {examples} examples for training; "
             "set batch_size or steps_per_epoch"
         )
-    score, every_step = (classification, False) if data.info.task == "classify" else (frames, True)
+    score, every_step = {"classify": (classification, False), "regress": (frames, True), "frames": (video, True)}[data.info.task]
     task = Stored(score, every_step, data.train.inputs.shape[-1], data.info.outputs, steps, examples, batch_size)
     origin = {**data.info.origin, "name": config.task}
     if isinstance(config, PermutedMnist):

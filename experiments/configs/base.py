@@ -18,7 +18,7 @@ MOST = 2**31 - 1  # counters on a device have 32 bits
 RANGES: dict[str, tuple[float, float, bool]] = {
     **dict.fromkeys(("learning_rate", "skew_learning_rate", "input_scale", "clip_norm", "optimizer_eps"), (0, math.inf, True)),
     **dict.fromkeys(("rmsprop_decay", "adam_b1", "adam_b2"), (0, 1, False)),
-    **dict.fromkeys(("weight_decay", "final_learning_rate"), (0, math.inf, False)),
+    **dict.fromkeys(("weight_decay", "final_learning_rate", "noise"), (0, math.inf, False)),
     **dict.fromkeys(("activation_regularization", "temporal_regularization"), (0, math.inf, False)),
     **dict.fromkeys(("embedding_dropout", "input_dropout", "hidden_dropout", "output_dropout", "weight_dropout"), (0, 1, False)),
 }
@@ -38,7 +38,7 @@ class Config:
     Options of a cell that are None have its default; a value that it does not take is refused.
 
     Args:
-      cell: one of `experiments.cells`, such as "momentum_lstm"; from mu to memory_order: its options.
+      cell: one of `experiments.cells`, such as "momentum_lstm"; from mu to window: its options.
       optimizer: "rmsprop", "adam" or "sgd", of every parameter but the skew-symmetric one of an orthogonal core, which has
         RMSprop with `skew_learning_rate`. `rmsprop_decay` and `optimizer_eps` are those of both.
       final_learning_rate: to which `learning_rate` falls along a cosine until the last step; None for a constant one.
@@ -72,6 +72,7 @@ class Config:
     init_scheme: str | None = None
     skew_init: str | None = None
     memory_order: int | None = None
+    window: int | None = None
 
     optimizer: str
     learning_rate: float
@@ -209,6 +210,30 @@ class Trajectories(Sequences):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Moving(Sequences):
+    """Digits that move in a larger frame, read by a convolutional cell. noise: the standard deviation of that on the frames."""
+
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.make_cell().core.feature_axes != 3:
+            raise ValueError(f"cell must be a convolutional one for the task {self.task!r}, got {self.cell!r}.")
+
+
+class MovingFrames(Moving):
+    """The next frame, without noise."""
+
+    task, title, score = "moving_frames", "moving digits, next frame", "squared error"
+
+
+class MovingDigits(Moving):
+    """Which digit it is."""
+
+    task, title, score = "moving_digits", "moving digits, class", "accuracy"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Memory(Sequences):
     """Generated sequences. length: T. held_out: how many are for validation, and as many for testing."""
 
@@ -303,6 +328,8 @@ TASKS: dict[str, type[Config]] = {
         Digits,
         Drifts,
         Trajectories,
+        MovingFrames,
+        MovingDigits,
         Adding,
         Copying,
         Denoise,

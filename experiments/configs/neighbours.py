@@ -1,6 +1,16 @@
-"""The tasks of neighbouring work: HiPPO's order of MNIST's pixels, and trajectories sampled at other rates than in training."""
+"""The tasks of neighbouring work: HiPPO, assorted-time normalisation (ATN), and convolutional recurrence."""
 
-from experiments.configs.base import BitReversedMnist, Row, Trajectories
+from experiments.configs.base import (
+    Adding,
+    BitReversedMnist,
+    Copying,
+    Denoise,
+    MovingDigits,
+    MovingFrames,
+    Row,
+    Text,
+    Trajectories,
+)
 
 # fmt: off
 ROWS = {
@@ -42,4 +52,108 @@ ROWS = {
         Trajectories(cell="hippo_driven_lstm", hidden_features=32, memory_order=8, optimizer="adam", learning_rate=3e-3,
                      adam_b1=0.9, adam_b2=0.999, optimizer_eps=1e-8, clip_norm=1.0, batch_size=50, epochs=30),
         "HiPPO: trajectories, an LSTM behind a HiPPO drive"),
+    "adding_atn_lstm": Row(
+        Adding(cell="assorted_lstm", window=25, hidden_features=60, length=100, held_out=1000, optimizer="rmsprop",
+               learning_rate=1e-3, rmsprop_decay=0.99, clip_norm=None, batch_size=50, steps_per_epoch=2000, epochs=10),
+        "ATN: LSTM normalised over 25 steps"),
+    "adding_layer_norm_lstm": Row(
+        Adding(cell="assorted_lstm", window=1, hidden_features=60, length=100, held_out=1000, optimizer="rmsprop",
+               learning_rate=1e-3, rmsprop_decay=0.99, clip_norm=None, batch_size=50, steps_per_epoch=2000, epochs=10),
+        "ATN: LSTM with layer normalisation, its case of one step"),
+    "adding_momentum_atn_lstm": Row(
+        Adding(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=25, hidden_features=60, length=100, held_out=1000,
+               optimizer="rmsprop", learning_rate=1e-3, rmsprop_decay=0.99, clip_norm=None, batch_size=50, steps_per_epoch=2000,
+               epochs=10),
+        "ATN: the same behind momentum, whose scale it cancels"),
+    "adding_momentum_layer_norm_lstm": Row(
+        Adding(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=1, hidden_features=60, length=100, held_out=1000,
+               optimizer="rmsprop", learning_rate=1e-3, rmsprop_decay=0.99, clip_norm=None, batch_size=50, steps_per_epoch=2000,
+               epochs=10),
+        "ATN: layer normalisation behind momentum: what momentum is without its scale"),
+    "copying_atn_lstm": Row(
+        Copying(cell="assorted_lstm", window=45, hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
+                learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128, steps_per_epoch=100, epochs=40),
+        "ATN: LSTM normalised over 45 steps"),
+    "copying_layer_norm_lstm": Row(
+        Copying(cell="assorted_lstm", window=1, hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
+                learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128, steps_per_epoch=100, epochs=40),
+        "ATN: LSTM with layer normalisation, its case of one step"),
+    "copying_momentum_atn_lstm": Row(
+        Copying(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=45, hidden_features=68, length=100, held_out=1000,
+                optimizer="rmsprop", learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128,
+                steps_per_epoch=100, epochs=40),
+        "ATN: the same behind momentum, whose scale it cancels"),
+    "copying_momentum_layer_norm_lstm": Row(
+        Copying(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=1, hidden_features=68, length=100, held_out=1000,
+                optimizer="rmsprop", learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128,
+                steps_per_epoch=100, epochs=40),
+        "ATN: layer normalisation behind momentum: what momentum is without its scale"),
+    "denoise_atn_lstm": Row(
+        Denoise(cell="assorted_lstm", window=45, hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
+                learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128, steps_per_epoch=100, epochs=40),
+        "ATN: LSTM normalised over 45 steps"),
+    "denoise_layer_norm_lstm": Row(
+        Denoise(cell="assorted_lstm", window=1, hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
+                learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128, steps_per_epoch=100, epochs=40),
+        "ATN: LSTM with layer normalisation, its case of one step"),
+    "denoise_momentum_atn_lstm": Row(
+        Denoise(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=45, hidden_features=68, length=100, held_out=1000,
+                optimizer="rmsprop", learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128,
+                steps_per_epoch=100, epochs=40),
+        "ATN: the same behind momentum, whose scale it cancels"),
+    "denoise_momentum_layer_norm_lstm": Row(
+        Denoise(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=1, hidden_features=68, length=100, held_out=1000,
+                optimizer="rmsprop", learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128,
+                steps_per_epoch=100, epochs=40),
+        "ATN: layer normalisation behind momentum: what momentum is without its scale"),
+    "characters_atn_lstm": Row(
+        Text(cell="assorted_lstm", window=20, unit="character", hidden_features=200, layers=1, embedding_features=200, bptt=220,
+             optimizer="adam", learning_rate=1e-2, adam_b1=0.9, adam_b2=0.999, clip_norm=3.0, batch_size=32, epochs=150),
+        "ATN: LSTM normalised over 20 steps"),
+    "characters_layer_norm_lstm": Row(
+        Text(cell="assorted_lstm", window=1, unit="character", hidden_features=200, layers=1, embedding_features=200, bptt=220,
+             optimizer="adam", learning_rate=1e-2, adam_b1=0.9, adam_b2=0.999, clip_norm=3.0, batch_size=32, epochs=150),
+        "ATN: LSTM with layer normalisation, its case of one step"),
+    "characters_momentum_atn_lstm": Row(
+        Text(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=20, unit="character", hidden_features=200, layers=1,
+             embedding_features=200, bptt=220, optimizer="adam", learning_rate=1e-2, adam_b1=0.9, adam_b2=0.999, clip_norm=3.0,
+             batch_size=32, epochs=150),
+        "ATN: the same behind momentum, whose scale it cancels"),
+    "characters_momentum_layer_norm_lstm": Row(
+        Text(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=1, unit="character", hidden_features=200, layers=1,
+             embedding_features=200, bptt=220, optimizer="adam", learning_rate=1e-2, adam_b1=0.9, adam_b2=0.999, clip_norm=3.0,
+             batch_size=32, epochs=150),
+        "ATN: layer normalisation behind momentum: what momentum is without its scale"),
+    "moving_frames_conv_lstm": Row(
+        MovingFrames(cell="conv_lstm", hidden_features=8, optimizer="adam", learning_rate=3e-3, adam_b1=0.9, adam_b2=0.999,
+                     optimizer_eps=1e-8, clip_norm=1.0, batch_size=50, epochs=20),
+        "ConvRNN: ConvLSTM"),
+    "moving_frames_momentum_conv_lstm": Row(
+        MovingFrames(cell="momentum_conv_lstm", mu=0.6, step_size=0.4, hidden_features=8, optimizer="adam", learning_rate=3e-3,
+                     adam_b1=0.9, adam_b2=0.999, optimizer_eps=1e-8, clip_norm=1.0, batch_size=50, epochs=20),
+        "ConvRNN: ConvLSTM behind momentum; s = 1 - mu"),
+    "moving_frames_time_decay": Row(
+        MovingFrames(cell="time_decay", mu=0.6, hidden_features=8, optimizer="adam", learning_rate=3e-3, adam_b1=0.9,
+                     adam_b2=0.999, optimizer_eps=1e-8, clip_norm=1.0, batch_size=50, epochs=20),
+        "ConvRNN: no recurrence but momentum after the convolution"),
+    "moving_frames_feedforward": Row(
+        MovingFrames(cell="feedforward", hidden_features=8, optimizer="adam", learning_rate=3e-3, adam_b1=0.9, adam_b2=0.999,
+                     optimizer_eps=1e-8, clip_norm=1.0, batch_size=50, epochs=20),
+        "ConvRNN: no recurrence"),
+    "moving_digits_conv_lstm": Row(
+        MovingDigits(cell="conv_lstm", hidden_features=8, optimizer="adam", learning_rate=3e-3, adam_b1=0.9, adam_b2=0.999,
+                     optimizer_eps=1e-8, clip_norm=1.0, batch_size=50, epochs=20),
+        "ConvRNN: ConvLSTM"),
+    "moving_digits_momentum_conv_lstm": Row(
+        MovingDigits(cell="momentum_conv_lstm", mu=0.6, step_size=0.4, hidden_features=8, optimizer="adam", learning_rate=3e-3,
+                     adam_b1=0.9, adam_b2=0.999, optimizer_eps=1e-8, clip_norm=1.0, batch_size=50, epochs=20),
+        "ConvRNN: ConvLSTM behind momentum; s = 1 - mu"),
+    "moving_digits_time_decay": Row(
+        MovingDigits(cell="time_decay", mu=0.6, hidden_features=8, optimizer="adam", learning_rate=3e-3, adam_b1=0.9,
+                     adam_b2=0.999, optimizer_eps=1e-8, clip_norm=1.0, batch_size=50, epochs=20),
+        "ConvRNN: no recurrence but momentum after the convolution"),
+    "moving_digits_feedforward": Row(
+        MovingDigits(cell="feedforward", hidden_features=8, optimizer="adam", learning_rate=3e-3, adam_b1=0.9, adam_b2=0.999,
+                     optimizer_eps=1e-8, clip_norm=1.0, batch_size=50, epochs=20),
+        "ConvRNN: no recurrence"),
 }
