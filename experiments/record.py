@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 import momentum_rnn_jax as mr
 from experiments.command import RunError
@@ -67,7 +68,7 @@ def config_of(command: str, task: dict[str, Any], training: dict[str, Any], cell
         "device": device() | ({"devices": devices} if devices > 1 else {}),
         "git_commit": git_commit(),
     }
-    return json.dumps(config, indent=2) + "\n"
+    return json.dumps(config, indent=2, default=lambda value: np.asarray(value).tolist()) + "\n"
 
 
 def device() -> dict[str, Any]:
