@@ -59,7 +59,7 @@ def draw(seed, cell, transform=None):
         cell,
         time=int(random.choice([0, 1, 6, 7], p=[0.05, 0.05, 0.3, 0.6])),
         batch=((), (3,), (2, 2))[random.choice(3, p=[0.1, 0.7, 0.2])],
-        features=int(random.choice([1, 2, 4])),
+        features=int(random.choice([1, 2, registry.FEATURES])) if CELLS[cell].core.feature_axes == 1 else registry.FEATURES,
         transform=transform or str(random.choice(["jit", "vmap", "forward"], p=[0.4, 0.4, 0.2])),
         per_gate=random.random() < 0.3,
         from_state=next(coins),
