@@ -131,8 +131,13 @@ class Network:
         core = self.cells[0].core
         layout = f"(time, ..., {core.features_shape(0)[0]}, {core.features_shape(0)[1]}, features)"
         xs = _checks.floating("xs", xs, min_ndim=4, layout=layout)
+        start = self.initial_state(params, core.batch_shape(xs.shape)[1:])
         if state is None:
-            state = self.initial_state(params, core.batch_shape(xs.shape)[1:])
+            state = start
+        _checks.same_structure("state", state, start)
+        features = core.in_features(params[0]["input"]) - self._in_features(0, 0)
+        if xs.shape[-3:] != core.features_shape(features):
+            raise ValueError(f"xs must have the last axes {core.features_shape(features)}, got shape {xs.shape}.")
         return jax.lax.scan(lambda state, x: self.step(params, state, x), state, xs)
 
     def _sources(self, number: int) -> list[int]:

@@ -12,9 +12,9 @@ import pytest
 from flax import nnx
 
 import momentum_rnn_jax as mr
-from momentum_rnn_jax import analysis
 from momentum_rnn_jax import linen as mlinen
 from momentum_rnn_jax import nnx as mnnx
+from momentum_rnn_jax.analysis import lyapunov_spectrum
 from tests.new_cores import CONV_CORES
 from tests.registry import assert_close, problem, split_floats
 
@@ -113,7 +113,8 @@ def test_hoisted_equals_stepwise_in_values_and_all_gradients(float64, core, driv
     execution = mr.resolve(cell, params, xs, state if from_state else None, **masks)
     assert execution.strategy == "hoisted"
     # 4 inputs and two of the filter's own are fewer than the gates; with Nesterov, pixels of a state may differ in their steps.
-    assert execution.plan.filter_inputs == (core == "conv_lstm" or (core, drive) == ("conv_intersection", "momentum"))
+    narrow = [("conv_lstm", "momentum"), ("conv_intersection", "momentum")]
+    assert execution.plan.filter_inputs == ((core, drive) in narrow)
 
 
 def test_a_drive_in_front_of_the_convolution_is_one_after_it(float64):
@@ -241,6 +242,6 @@ class TestRefusals:
         with pytest.raises(ValueError, match="method must not be 'hoisted' here: its core, LSTM, recurs by a product"):
             mr.explain(mr.lstm(3), mr.lstm(3).init(jax.random.key(0), 2), jnp.ones((4, 2)), method="hoisted")
         with pytest.raises(TypeError, match="cell must have a core whose states are vectors, got ConvGRU"):
-            analysis.lyapunov_spectrum(self.cell, params, xs)
+            lyapunov_spectrum(self.cell, params, xs)
         text = "hoisted: projection and drive for all steps at once, then a scan of the core's step; no drive."
         assert mr.explain(self.cell, params, xs) == text

@@ -51,6 +51,12 @@ class Case:
         return "-".join([str(self.seed), self.cell, self.transform, str((self.time, *self.batch, self.features)), *flags])
 
 
+def _features(random, cell):
+    """Some number of input features, and the time; images have as many as in the registry, of whose shape they are."""
+    features = int(random.choice([1, 2, registry.FEATURES]))
+    return features + isinstance(cell, mr.TimedCell) if cell.core.feature_axes == 1 else registry.FEATURES
+
+
 def draw(seed, cell, transform=None):
     random = np.random.default_rng(seed)
     coins = (bool(coin) for coin in random.integers(2, size=9))
@@ -59,7 +65,7 @@ def draw(seed, cell, transform=None):
         cell,
         time=int(random.choice([0, 1, 6, 7], p=[0.05, 0.05, 0.3, 0.6])),
         batch=((), (3,), (2, 2))[random.choice(3, p=[0.1, 0.7, 0.2])],
-        features=int(random.choice([1, 2, 4])) + isinstance(CELLS[cell], mr.TimedCell),  # and the time
+        features=_features(random, CELLS[cell]),
         transform=transform or str(random.choice(["jit", "vmap", "forward"], p=[0.4, 0.4, 0.2])),
         per_gate=random.random() < 0.3,
         from_state=next(coins),

@@ -11,6 +11,7 @@ from momentum_rnn_jax import _checks
 from momentum_rnn_jax._pytree import set_fields
 from momentum_rnn_jax.cores.base import Core, HiddenState, Params, check_init
 
+SIZES = ("hidden_features", "cell_features", "residual_features", "feedback_features", "image", "kernel_size")
 PADDINGS = ("SAME", "CIRCULAR")
 
 
@@ -52,8 +53,10 @@ class ConvCore(Core):
         super().__post_init__()
         set_fields(self, window, "image", "kernel_size")
         set_fields(self, lambda name, value: _checks.choice(name, value, PADDINGS), "padding")
-        shapes = {"its state": self.features_shape(self.drive_features), **self.param_shapes()}
-        _checks.elements("hidden_features", self.hidden_features, shapes)
+        inputs = {name: tuple(size or 1 for size in shape) for name, shape in self.input_shapes(None).items()}
+        sizes = {name: getattr(self, name) for name in SIZES if hasattr(self, name)}
+        shapes = {"a step's drive": self.features_shape(self.drive_features), **inputs, **self.param_shapes()}
+        _checks.elements(", ".join(sizes), tuple(sizes.values()), shapes)
 
     def features_shape(self, features: int) -> tuple[int, ...]:
         return (*self.image, features)

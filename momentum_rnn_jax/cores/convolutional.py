@@ -57,7 +57,7 @@ class ConvElman(ConvCore):
         set_fields(self, _checks.boolean, "layer_norm")
         super().__post_init__()
         set_fields(self, lambda name, value: activations.named(name, value, ACTIVATIONS), "activation")
-        set_fields(self, lambda name, value: _checks.scalar(name, value, low=0.0), "eps")
+        set_fields(self, lambda name, value: _checks.scalar(name, value, low=0.0, low_open=True), "eps")
 
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         C = self.hidden_features

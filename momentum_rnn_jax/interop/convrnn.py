@@ -104,6 +104,8 @@ def _joint(scope: str, kind: Any, gates: tuple[int, ...]) -> Callable[[Arrays, M
         peepholes = peepholes if any(f"{scope}/{name}" in arrays for name in peepholes) else ()
         ours = _arrays(arrays, scope, ("weights", "bias", *peepholes))
         size, C = _kernel(f"{scope}/weights", ours["weights"], len(gates))
+        image = {name: (None, None, C) for name in peepholes}
+        _checks.arrays("arrays", ours, {"weights": (*size, None, len(gates) * C), "bias": (len(gates) * C,), **image})
         x, h = (_gates(kernel, gates) for kernel in _cut(f"{scope}/weights", ours["weights"], C))
         bias = _gates(ours["bias"], gates)
         core: Any = {"kernel": h}
@@ -121,7 +123,9 @@ def _gru(arrays: Arrays, options: Mapping[str, Any]) -> Made:
         arrays, "ConvGRUCell", tuple(f"{part}/{name}" for part in ("gates", "candidates") for name in ("weights", "bias"))
     )
     size, C = _kernel("ConvGRUCell/candidates/weights", ours["candidates/weights"])
-    _kernel("ConvGRUCell/gates/weights", ours["gates/weights"], 2)
+    shapes: Any = {"candidates/weights": ours["candidates/weights"].shape, "candidates/bias": (C,)}
+    shapes |= {"gates/weights": (*ours["candidates/weights"].shape[:3], 2 * C), "gates/bias": (2 * C,)}
+    _checks.arrays("arrays", ours, shapes)
     (x, h), (x_n, h_n) = (_cut(f"ConvGRUCell/{part}/weights", ours[f"{part}/weights"], C) for part in ("gates", "candidates"))
     kernel, bias = (jnp.concatenate(pair, axis=-1) for pair in ((x, x_n), (ours["gates/bias"], ours["candidates/bias"])))
     core = _core(ConvGRU, options, hidden_features=C, kernel_size=size)

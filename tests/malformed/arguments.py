@@ -44,6 +44,7 @@ STEP_SIZE = wrong(*FLOATS, "one", zero=0.0, zero_in_float32=1e-50, array=np.arra
 RATE = wrong(*FLOATS, one_float=1.0, above=np.array([0.5, 1.5]))
 SHAPE = wrong(number=2, negative=(-1,), float=(2.0,), bool=(True,), vast=Vast((2**16, 2**16)), string=("2",))
 DTYPE = wrong("none", integers=jnp.int32, float8="float8_e4m3fn", another=ml_dtypes.float8_e5m2, bf16="bf16", complexes=complex)
+PAIR_OF_SIZES = wrong(one_size=(3,), three=(3, 3, 3), nothing_high=(0, 3), floats=(3.0, 2.0))
 PARAMS_REFUSED = tree_of(
     PARAMS,
     no_core={"input": PARAMS["input"]},
@@ -143,6 +144,22 @@ REFUSED: dict[str, dict[str, Any]] = {
     "hidden_feedback": flag(),
     "input_bias": flag(),
     "timestamps": flag(),
+    "layer_norm": flag(),
+    "residual": flag(),
+    "image": PAIR_OF_SIZES,
+    "kernel_size": PAIR_OF_SIZES,
+    "output_kernel_size": PAIR_OF_SIZES,
+    "tau_kernel_size": PAIR_OF_SIZES,
+    "gate_kernel_size": PAIR_OF_SIZES,
+    "feedback_kernel_size": PAIR_OF_SIZES,
+    "padding": misspelt("SMAE"),
+    "cell_features": size(),
+    "residual_features": size(but=("zero",)),
+    "feedback_features": size(but=("zero",)),
+    "edges": wrong(of_one_cell=[(0,)], of_no_cell=[(0, 9)], no_pairs=[0]),
+    **dict.fromkeys(
+        ("reset_bias", "update_bias", "tau_scale", "gate_scale"), wrong("one", "half", "minus_one", zeros=np.zeros(1))
+    ),
     "normalized": flag(),
     "per_gate": flag(),
     "input_norm": flag(),

@@ -158,6 +158,19 @@ ATN |= {
 }
 NO_KERNEL = {"hidden_features": size(but=("vast",))}
 WRAPPED = {"core": wrong(name="lstm", uncalled=mr.LSTM, linear=mr.MinGRU(H))}
+CONV = given(hidden_features=H, image=(3, 2))
+CONV_CELL = mr.Cell(mr.ConvGRU(H, (3, 2)))
+NETWORK = mr.Network([CONV_CELL])
+NETWORK_PARAMS = NETWORK.init(KEY, F)
+NETWORK_XS = np.ones((T, B, 3, 2, F), np.float32)
+NETWORK_STATE = NETWORK.initial_state(NETWORK_PARAMS, (B,))
+NETWORK_REFUSED = {
+    "params": wrong(none=(), another_cells=(PARAMS,)),
+    "state": wrong(NONE, another_cells=state()),
+    "x": array((B, 3, 2, F)),
+    "xs": array((T, B, 3, 2, F)),
+}
+CONVRNN = {"ConvLSTMCell/weights": np.ones((3, 3, F + H, 4 * H), np.float32), "ConvLSTMCell/bias": np.ones(4 * H, np.float32)}
 MODULE = {"name": NOTHING, "deterministic": flag(NONE), "cell": wrong(name="lstm", core=CORE, flax_cell=FLAX_CELL)}
 FUNCTIONAL = MODULE | {"cell": wrong(core=CORE, module=FLAX_CELL)}
 FLAGS = {name: flag(NONE) for name in ("return_carry", "time_major", "reverse", "keep_order", "deterministic")}
@@ -231,6 +244,13 @@ ROWS: dict[str, Row] = {
     "Zoneout": Row(
         mr.Zoneout, given(core=CORE, rate=0.5), WRAPPED | {"rate": RATE | {"no_entry": {"z": 0.5}, "above": {"h": 1.5}}}
     ),
+    "ConvElman": Row(mr.ConvElman, CONV),
+    "ConvGRU": Row(mr.ConvGRU, CONV),
+    "ConvLSTM": Row(mr.ConvLSTM, CONV),
+    "ConvUGRNN": Row(mr.ConvUGRNN, CONV),
+    "ConvIntersection": Row(mr.ConvIntersection, CONV),
+    "ReciprocalGated": Row(mr.ReciprocalGated, given(hidden_features=H, image=(3, 2), cell_features=H)),
+    "SeparableReciprocalGated": Row(mr.SeparableReciprocalGated, CONV),
     "Orthogonal.rebase": Row(mr.Orthogonal(3).rebase, given(params=DTRIV), {"params": tree_of(DTRIV)}),
     # orthogonal matrices
     "rebase": Row(mr.rebase, given(params=DTRIV, mapping="expm"), {"params": tree_of(DTRIV, nothing={})}),
@@ -260,6 +280,11 @@ ROWS: dict[str, Row] = {
     "Stack.reset_state": Row(STACK.reset_state, given(params=(PARAMS,), state=(state(B),), mask=MASK), STACK_REFUSED),
     "Stack.sample_noise": Row(mr.Stack([ZONED]).sample_noise, given(key=KEY, shape=(T, B)), INIT),
     "Stack.step": Row(STACK.step, given(params=(PARAMS,), state=(state(B),), x=XS[0]), STACK_REFUSED),
+    "Network": Row(mr.Network, given(cells=[CONV_CELL])),
+    "Network.init": Row(NETWORK.init, given(key=KEY, in_features=F), INIT),
+    "Network.initial_state": Row(NETWORK.initial_state, given(params=NETWORK_PARAMS), NETWORK_REFUSED),
+    "Network.step": Row(NETWORK.step, given(params=NETWORK_PARAMS, state=NETWORK_STATE, x=NETWORK_XS[0]), NETWORK_REFUSED),
+    "Network.unroll": Row(NETWORK.unroll, given(params=NETWORK_PARAMS, xs=NETWORK_XS), NETWORK_REFUSED),
     "momentum_lstm": Row(mr.momentum_lstm, given(hidden_features=H)),
     **{name: Row(getattr(mr, name), given(hidden_features=H)) for name in NAMED},
     # sequences
@@ -297,6 +322,11 @@ ROWS: dict[str, Row] = {
     "from_torch_layers": Row(interop.from_torch_layers, given(weights=TORCH)),
     "from_torch_lstm": Row(interop.from_torch_lstm, given(arrays=TORCH)),
     "to_torch_lstm": Row(interop.to_torch_lstm, given(params=PARAMS)),
+    "from_convrnn": Row(
+        interop.from_convrnn,
+        given(name="lstm", arrays=CONVRNN, image=(3, 2), forget_bias=1.0),
+        {"name": misspelt("lsmt"), "arrays": tree_of(CONVRNN, nothing={})},
+    ),
     "from_released": Row(
         interop.from_released,
         given(name="momentum_lstm", arrays=RELEASED, mu=0.5, epsilon=0.5),
