@@ -51,7 +51,7 @@ def override(config: Config, assignments: Sequence[str]) -> Config:
         if name not in kinds:
             raise ConfigError(f"--set {assignment}: the task {config.task!r} has no field {name!r}; it has {', '.join(kinds)}")
         if name in values:
-            raise ConfigError(f"--set {assignment}: {name} is given twice")
+            raise ConfigError(f"--set {assignment}: {name} is given twice; give one value")
         values[name] = _parse(assignment, text, kinds[name])
     try:
         return dataclasses.replace(config, **values)

@@ -1,4 +1,4 @@
-"""What a run is judged by: scores of the test, each under the name that published numbers have too."""
+"""The scores that runs are compared by, under the names that published numbers have too."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,7 +9,7 @@ from experiments.reporting.runs import Group, Run
 
 
 class Score(NamedTuple):
-    """A score: its name with its unit, how to get it from a run that ended, and whether more is better."""
+    """A score: its name with its unit, how to get it from a finished run, and whether more is better."""
 
     title: str
     of: Callable[[Run], float]
@@ -21,12 +21,12 @@ class Score(NamedTuple):
 
 
 def of_task(task: str, run: Run) -> list[Score]:
-    """The scores that a run of the task has; the first is the one that counts."""
+    """The scores of a task's run; the first is the main one."""
     assert run.test is not None
     if TASKS[task].score == "perplexity":
         return [
-            Score(base.PERPLEXITY, _test_perplexity, False),
-            Score(base.VALIDATION_PERPLEXITY, _validation_perplexity, False),
+            Score(base.PERPLEXITY, lambda run: _test(run)["test_perplexity"], False),
+            Score(base.VALIDATION_PERPLEXITY, lambda run: run.epochs[_test(run)["epoch"] - 1]["validation_perplexity"], False),
         ]
     mean_of = base.MSE if TASKS[task].score == "squared error" else base.CROSS_ENTROPY
     loss = Score(mean_of, lambda run: _test(run)["test_loss"], False)
@@ -39,15 +39,3 @@ def of_task(task: str, run: Run) -> list[Score]:
 def _test(run: Run) -> dict[str, Any]:
     assert run.test is not None
     return run.test
-
-
-def _test_perplexity(run: Run) -> float:
-    return _perplexity(_test(run), "test")
-
-
-def _validation_perplexity(run: Run) -> float:
-    return _perplexity(run.epochs[_test(run)["epoch"] - 1], "validation")
-
-
-def _perplexity(line: dict[str, Any], split: str) -> float:
-    return line[f"{split}_perplexity"]
