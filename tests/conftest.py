@@ -26,7 +26,7 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
-LARGE = 800_000  # kB
+LARGE = 500_000  # kB
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import functools
+import itertools
 import os
 import pathlib
 import shutil
@@ -76,19 +77,20 @@ def random_call(random, kind, dtype, sizes, *, projected, masked, keep):
     return operands, spec, normal(T, B, H), normal(*state) if has_cell else None
 
 
+@functools.partial(jax.jit, static_argnames="spec")
+def both(arrays, cotangents, spec):
+    """The forward and the backward call, compiled once for all instruction sets."""
+    outputs = native_call._forward.bind(*arrays, spec=spec)
+    return outputs, native_call._backward.bind(
+        *arrays, outputs[0], *outputs[2:], *cotangents, spec=spec, wants_weights=True, wants_d=True
+    )
+
+
 def run(operands, spec, dhs, dlast_c):
     """The outputs and the gradients, by name, of one run."""
-
-    @jax.jit
-    def both(arrays, cotangents):
-        outputs = native_call._forward.bind(*arrays, spec=spec)
-        return outputs, native_call._backward.bind(
-            *arrays, outputs[0], *outputs[2:], *cotangents, spec=spec, wants_weights=True, wants_d=True
-        )
-
     arrays = [operands[name][None] for name in spec.present]
     cotangents = [dhs[None]] if dlast_c is None else [dhs[None], dlast_c[None]]
-    outputs, gradients = both(arrays, cotangents)
+    outputs, gradients = both(arrays, cotangents, spec)
     named = dict(zip(GRADIENTS, gradients, strict=True))
     return [one[0] for one in outputs[:2] if one.size], {name: one[0] for name, one in named.items() if one.size}
 
@@ -171,9 +173,18 @@ def loss(cell, params, xs, state=None, **options):
 DRIVES = {"momentum": None, "adam": mr.Adam(eps=0.1), "nesterov": mr.Nesterov(step_size=0.7)}
 
 
-@pytest.mark.parametrize("remat", ["auto", "none", 4])
-@pytest.mark.parametrize("drive", DRIVES)
-@pytest.mark.parametrize("kind", ["lstm", "gru", "tanh", "modrelu"])
+REMATS = ("auto", "none", 4)
+
+
+def every_way():
+    """Kinds, drives and remats: any two of them often, all three exhaustively."""
+    for (i, kind), (j, drive), (k, remat) in itertools.product(
+        enumerate(("lstm", "gru", "tanh", "modrelu")), enumerate(DRIVES), enumerate(REMATS)
+    ):
+        yield pytest.param(kind, drive, remat, marks=() if (i + j + k) % 3 == 0 else pytest.mark.exhaustive)
+
+
+@pytest.mark.parametrize(("kind", "drive", "remat"), list(every_way()))
 def test_it_computes_what_stepwise_does(float64, kind, drive, remat):
     """From a given state, with resets and lengths, gradients of everything; a projection ahead for every other kind of cell."""
     features = 2 if kind in ("lstm", "tanh") else 170
@@ -278,22 +289,27 @@ def test_without_jit():
     assert_close(found, mr.unroll(cell, params, xs, method="stepwise"), 1e-5)
 
 
+@functools.partial(jax.jit, static_argnames="method")
+def last_of_5000(bias, method):
+    """What an LSTM of one unit keeps of c = 1, and its gradient for the bias."""
+
+    def run(bias):
+        cell, zeros = mr.lstm(1), functools.partial(jnp.zeros, dtype=bias.dtype)
+        params = jax.tree.map(lambda leaf: zeros(leaf.shape), jax.eval_shape(lambda: cell.init(jax.random.key(0), 1)))
+        state = mr.CellState(mr.IdentityState(), mr.LSTMState(c=zeros((1, 1)) + 1, h=zeros((1, 1))))
+        given = {**params, "core": {**params["core"], "bias": bias}}
+        return mr.unroll(cell, given, zeros((5000, 1, 1)), state, method)[0].core.c[0, 0]
+
+    return run(bias), jax.grad(run)(bias)
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_gates_close(instruction_set, dtype):
     """A small error that has one sign adds up over many steps: closed gates must be closed, and open ones open."""
     with jax.enable_x64(dtype == "float64"):
-        cell = mr.lstm(1)
-        params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, dtype), jax.eval_shape(lambda: cell.init(jax.random.key(0), 1)))
         for bias in ((-40.0, 40.0, 0.0, 0.0), (-18.0, 40.0, 1.0, 0.0), (-25.0, 40.0, 0.5, 40.0)):
-            params["core"]["bias"] = jnp.array(bias, dtype)
-            state = mr.CellState(mr.IdentityState(), mr.LSTMState(jnp.ones((1, 1), dtype), jnp.zeros((1, 1), dtype)))
-
-            def run(bias, method, params=params, state=state):
-                given = {**params, "core": {**params["core"], "bias": bias}}
-                return mr.unroll(cell, given, jnp.zeros((5000, 1, 1), dtype), state, method)[0].core.c[0, 0]
-
-            for function in (run, jax.grad(run)):
-                found, expected = (np.asarray(function(params["core"]["bias"], method)) for method in ("native", "stepwise"))
+            of_native, of_stepwise = (last_of_5000(np.array(bias, dtype), method) for method in ("native", "stepwise"))
+            for found, expected in zip(of_native, of_stepwise, strict=True):
                 # The sum of 5000 equal terms is exact to 5000 roundings.
                 assert np.all(np.abs(found - expected) <= 5000 * np.finfo(dtype).eps * np.abs(expected) + 1e-30), (
                     bias,
