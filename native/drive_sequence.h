@@ -112,8 +112,8 @@ template <class Real> class DriveRun {
   }
   void split(const Real* states, Real* v, Real* m) const {
     const long N = drive_.columns, stride = kernels_->states() * N;
-    if (v) copy_rows(v, N, states, stride, drive_.batch, N);
-    if (m) copy_rows(m, N, states + kernels_->velocity * N, stride, drive_.batch, N);
+    if (v && kernels_->velocity) copy_rows(v, N, states, stride, drive_.batch, N);
+    if (m && kernels_->moments) copy_rows(m, N, states + kernels_->velocity * N, stride, drive_.batch, N);
   }
 
   const DriveKernels<Real>* kernels_;

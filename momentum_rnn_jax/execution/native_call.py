@@ -126,7 +126,8 @@ def _forward_jvp(primals: Sequence[Array], tangents: Sequence[Any], *, spec: Spe
             for gradient, array in ((gradients[spec.present[i]], arrays[i]) for i in varied)
         ]
 
-    tangents_out = linear_call(tangent, transpose, (list(primals), [found[name] for name in RESIDUALS]), [tangents[i] for i in varied])
+    residuals = (list(primals), [found[name] for name in RESIDUALS])
+    tangents_out = linear_call(tangent, transpose, residuals, [tangents[i] for i in varied])
     if spec.keep == "nothing":
         found |= {name: found[name].reshape(-1)[:0] for name in RESIDUALS if name not in spec.outputs}
     named = dict(zip(spec.outputs, tangents_out, strict=True))

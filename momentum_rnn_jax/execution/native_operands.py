@@ -14,7 +14,16 @@ LANES = 16  # what the hidden units of residuals are padded to a multiple of
 HYPERPARAMETERS = ("mu", "step_size", "beta", "eps")  # of a drive that the kernels run
 SHARED = ("input", "kernel", "bias", "extra", *HYPERPARAMETERS)  # operands without a batch axis
 DRIVE_STATES = ("first_v", "first_m", "start_v", "start_m")
-STATES = ("first_h", "first_c", "start_h", "start_c", *DRIVE_STATES, "last_c", "last_v", "last_m")  # of the shape of a state: without an axis of time
+STATES = (
+    "first_h",
+    "first_c",
+    "start_h",
+    "start_c",
+    *DRIVE_STATES,
+    "last_c",
+    "last_v",
+    "last_m",
+)  # of the shape of a state: without an axis of time
 RESIDUALS = ("hs", "cs", "gates", "drives")  # what the forward pass keeps for the backward pass
 OUTPUTS = ("hs", "last_c", "last_v", "last_m", *RESIDUALS[1:])  # what the forward pass computes
 COTANGENTS = OUTPUTS[:4]  # what has a derivative
@@ -29,8 +38,8 @@ class Operands(NamedTuple):
     """What both passes get. Without runs: T steps, B examples, F features, H hidden units, G gates; None for what is left out.
 
     `x` (T, B, F) and `input` (F, G·H), or `d` (T, B, G·H); or all three, where `d` is `x @ input`, computed ahead and without a
-    derivative of its own. A drive of the kernels acts on these, with hyper-parameters (G·H,) and states (B, G·H). `kernel` (H, G·H), `bias` (G·H,), `extra` (H,) the bias of modReLU; the first state and the start,
-    (B, H); the masks (T, B).
+    derivative of its own. A drive of the kernels acts on these, with hyper-parameters (G·H,) and states (B, G·H). `kernel`
+    (H, G·H), `bias` (G·H,), `extra` (H,) the bias of modReLU; the first state and the start, (B, H); the masks (T, B).
     """
 
     x: Any

@@ -14,7 +14,8 @@ from momentum_rnn_jax.execution.scan import scan
 
 def _recur(spec: Spec, d: Array, operands: Operands) -> list[Array]:
     """What `Spec.outputs` names, of one run on projected inputs."""
-    masks, last = Masks(operands.resets, operands.valid), []
+    masks = Masks(operands.resets, operands.valid)
+    last: list[Array] = []
     if spec.drive is not None:
         d, last = _drive(spec, d, operands, masks)
     core: Any = spec.core
@@ -40,9 +41,7 @@ def _drive(spec: Spec, us: Array, operands: Operands, masks: Masks) -> tuple[Arr
     named = operands._asdict()
     drive = kind(**{name: named[name] for name in HYPERPARAMETERS if named[name] is not None})
     state_type = type(drive.start(us[0]))
-    first, start = (
-        state_type(*(named[f"{when}_{state}"] for state in spec.drive_kind.states)) for when in ("first", "start")
-    )
+    first, start = (state_type(*(named[f"{when}_{state}"] for state in spec.drive_kind.states)) for when in ("first", "start"))
     final, ds, _ = scan(drive.advance, first, us, first if masks.resets is None else start, masks)
     return ds, list(final)
 
