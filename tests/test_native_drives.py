@@ -167,6 +167,19 @@ def test_every_mode_of_differentiation(float64):
     assert_close(derivatives(given, "native"), derivatives(given, "stepwise"), 1e-10)
 
 
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_gradients_of_inputs_alone_under_vmap(float64, kind):
+    """What is mapped over joins the batch, the drive's states with it."""
+    cell, params, xs = problem(kind, mr.Adam(eps=0.1))
+    many = jnp.stack([xs, 2 * xs])
+
+    def gradient(method):
+        return jax.jit(jax.vmap(jax.grad(lambda xs: loss(cell, params, xs, method=method))))
+
+    assert "<1x6x6x" in gradient("native").lower(many).as_text()
+    assert_close(gradient("native")(many), gradient("stepwise")(many), 1e-11)
+
+
 @pytest.mark.parametrize("over", [(0, None, None), (None, 0, None), (None, None, 0), (0, 0, 0)])
 def test_vmap_over_hyperparameters_seeds_and_batches(float64, over):
     cell, params, xs = problem("lstm", mr.Adam(eps=0.1))

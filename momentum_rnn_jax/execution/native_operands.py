@@ -14,16 +14,8 @@ LANES = 16  # what the hidden units of residuals are padded to a multiple of
 HYPERPARAMETERS = ("mu", "step_size", "beta", "eps")  # of a drive that the kernels run
 SHARED = ("input", "kernel", "bias", "extra", *HYPERPARAMETERS)  # operands without a batch axis
 DRIVE_STATES = ("first_v", "first_m", "start_v", "start_m")
-STATES = (
-    "first_h",
-    "first_c",
-    "start_h",
-    "start_c",
-    *DRIVE_STATES,
-    "last_c",
-    "last_v",
-    "last_m",
-)  # of the shape of a state: without an axis of time
+# Of the shape of a state: without an axis of time.
+STATES = ("first_h", "first_c", "start_h", "start_c", *DRIVE_STATES, "last_c", "last_v", "last_m")
 RESIDUALS = ("hs", "cs", "gates", "drives")  # what the forward pass keeps for the backward pass
 OUTPUTS = ("hs", "last_c", "last_v", "last_m", *RESIDUALS[1:])  # what the forward pass computes
 COTANGENTS = OUTPUTS[:4]  # what has a derivative

@@ -39,7 +39,9 @@ def _by_batch(
         return _none(primitive, args, dims, params)
 
     def joined(name: str, arg: Array, dim: Any) -> Array:
-        if name in SHARED or _is_left_out(arg, dim):
+        if _is_left_out(arg, dim):
+            return arg.reshape(-1)
+        if name in SHARED:
             return arg
         axis = _batch_axis(name)
         arg = jnp.moveaxis(_front(arg, dim, size), 0, axis)
