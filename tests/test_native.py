@@ -334,10 +334,15 @@ def test_on_several_devices():
 
 
 def sharded_gradients():
+    for drive in (None, mr.Adam(eps=0.1)):
+        _sharded_gradients(drive)
+
+
+def _sharded_gradients(drive):
     """In `shard_map` each device calls the kernels; elsewhere auto leaves them aside, because a call cannot be split."""
     devices = jax.device_count()
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,))
-    cell, params, xs = problem("lstm", batch=(2 * devices,), dtype=jnp.float32)
+    cell, params, xs = problem("lstm", drive, batch=(2 * devices,), dtype=jnp.float32)
     gradient = jax.grad(lambda params, xs, method: loss(cell, params, xs, method=method))
 
     def local(params, xs):
