@@ -120,10 +120,13 @@ class Operands {
 
 struct Shapes {
   int64_t steps, batch, features, hidden, gates;
+  bool velocity, moments;  // what a drive has
+  int64_t stored;          // how many of its states are kept
 };
 
 // The arguments that both passes have, in this order.
-template <class Real> Arguments<Real> arguments_of(Operands& operands, const Kernels<Real>& kernels, Shapes& s) {
+template <class Real>
+Arguments<Real> arguments_of(Operands& operands, const Kernels<Real>& kernels, const DriveKernels<Real>* drive, int64_t block, Shapes& s) {
   constexpr ffi::DataType real = dtype_of<Real>;
   const std::vector<int64_t> kernel = operands.shape_of_argument(3), first = operands.shape_of_argument(6);
   const std::vector<int64_t> x = operands.shape_of_argument(0), d = operands.shape_of_argument(1);
@@ -134,6 +137,7 @@ template <class Real> Arguments<Real> arguments_of(Operands& operands, const Ker
   }
   s.hidden = kernel[1], s.batch = first[1], s.gates = kernels.gates, s.features = x.size() == 4 ? x[3] : 0;
   s.steps = x.size() == 4 ? x[1] : d[1];
+  if (drive) s.velocity = drive->velocity, s.moments = drive->moments, s.stored = (s.steps + block - 1) / block + 1;
   const int64_t G = s.gates * s.hidden;
   if (s.hidden < 1 || s.batch < 1 || s.steps < 1) operands.refuse("hidden features, batch and time must not be empty");
   const std::vector<int64_t> state{s.batch, s.hidden}, mask{s.steps, s.batch};
@@ -149,6 +153,16 @@ template <class Real> Arguments<Real> arguments_of(Operands& operands, const Ker
   a.valid = operands.next<uint8_t>("valid", ffi::PRED, mask);
   a.start_h = operands.next<Real>("start_h", real, state, !a.resets.at);
   a.start_c = operands.next<Real>("start_c", real, state, !(a.resets.at && kernels.cell));
+  const std::vector<int64_t> gates{G}, state_of_drive{s.batch, G};
+  a.drive.mu = operands.next<Real>("mu", real, gates, !s.velocity);
+  a.drive.step_size = operands.next<Real>("step_size", real, gates, !drive);
+  a.drive.beta = operands.next<Real>("beta", real, gates, !s.moments);
+  a.drive.eps = operands.next<Real>("eps", real, gates, !s.moments);
+  a.drive.first_v = operands.next<Real>("first_v", real, state_of_drive, !s.velocity);
+  a.drive.first_m = operands.next<Real>("first_m", real, state_of_drive, !s.moments);
+  a.drive.start_v = operands.next<Real>("start_v", real, state_of_drive, !(a.resets.at && s.velocity));
+  a.drive.start_m = operands.next<Real>("start_m", real, state_of_drive, !(a.resets.at && s.moments));
+  a.drive.kernels = drive, a.drive.block = block;
   a.sizes.steps = s.steps, a.sizes.batch = s.batch, a.sizes.hidden = s.hidden;
   a.sizes.features = a.input.at ? s.features : 0;  // otherwise d is x projected already
   if (!a.input.at && !a.d.at) operands.refuse("input or d must be given");
@@ -156,26 +170,32 @@ template <class Real> Arguments<Real> arguments_of(Operands& operands, const Ker
   return a;
 }
 
-template <class Real> std::string run_forward(const Kernels<Real>& kernels, ffi::ThreadPool pool, Operands& operands, int64_t runs) {
+template <class Real> std::string run_forward(const Kernels<Real>& kernels, const DriveKernels<Real>* drive, int64_t block, ffi::ThreadPool pool,
+                                                Operands& operands, int64_t runs) {
   constexpr ffi::DataType real = dtype_of<Real>;
   Shapes s{};
-  Arguments<Real> a = arguments_of(operands, kernels, s);
+  Arguments<Real> a = arguments_of(operands, kernels, drive, block, s);
   if (!operands.error().empty()) return operands.error();
   a.runs = runs;
+  const int64_t G = s.gates * s.hidden;
   Results<Real> to{};
   to.hs = operands.next_result<Real>("hs", real, {s.steps, s.batch, s.hidden}, false);
   to.last_c = operands.next_result<Real>("last_c", real, {s.batch, s.hidden}, !kernels.cell);
+  to.drive.last_v = operands.next_result<Real>("last_v", real, {s.batch, G}, !s.velocity);
+  to.drive.last_m = operands.next_result<Real>("last_m", real, {s.batch, G}, !s.moments);
   to.cs = operands.next_result<Real>("cs", real, {s.steps, s.batch, padded(s.hidden)});
   to.gates = operands.next_result<Real>("gates", real, {s.steps, s.batch, padded(s.hidden) / PAD, kernels.kept, PAD});
+  to.drive.states = operands.next_result<Real>("drives", real, {s.stored, s.batch, s.velocity + s.moments, G});
   if (!operands.error().empty()) return operands.error();
   forward(kernels, WorkPool(pool), a, to);
   return "";
 }
 
-template <class Real> std::string run_backward(const Kernels<Real>& kernels, ffi::ThreadPool pool, Operands& operands, int64_t runs) {
+template <class Real> std::string run_backward(const Kernels<Real>& kernels, const DriveKernels<Real>* drive, int64_t block, ffi::ThreadPool pool,
+                                                Operands& operands, int64_t runs) {
   constexpr ffi::DataType real = dtype_of<Real>;
   Shapes s{};
-  Arguments<Real> a = arguments_of(operands, kernels, s);
+  Arguments<Real> a = arguments_of(operands, kernels, drive, block, s);
   if (!operands.error().empty()) return operands.error();
   a.runs = runs;
   const int64_t G = s.gates * s.hidden;
@@ -183,11 +203,15 @@ template <class Real> std::string run_backward(const Kernels<Real>& kernels, ffi
   auto hs = operands.next<Real>("hs", real, {s.steps, s.batch, s.hidden}, false);
   auto cs = operands.next<Real>("cs", real, {s.steps, s.batch, padded(s.hidden)}, !kernels.cell);
   auto gates = operands.next<Real>("gates", real, {s.steps, s.batch, padded(s.hidden) / PAD, kernels.kept, PAD});
+  auto drives = operands.next<Real>("drives", real, {s.stored, s.batch, s.velocity + s.moments, G}, !drive);
   Results<Real> results{{const_cast<Real*>(hs.at), hs.stride}, {const_cast<Real*>(cs.at), cs.stride},
-                        {const_cast<Real*>(gates.at), gates.stride}, {nullptr, 0}};
+                        {const_cast<Real*>(gates.at), gates.stride}, {nullptr, 0},
+                        {{nullptr, 0}, {nullptr, 0}, {const_cast<Real*>(drives.at), drives.stride}}};
   Cotangents<Real> given{};
   given.hs = operands.next<Real>("dhs", real, {s.steps, s.batch, s.hidden}, false);
   given.last_c = operands.next<Real>("dlast_c", real, state, !kernels.cell);
+  given.drive.last_v = operands.next<Real>("dlast_v", real, {s.batch, G}, !s.velocity);
+  given.drive.last_m = operands.next<Real>("dlast_m", real, {s.batch, G}, !s.moments);
   Gradients<Real> to{};
   to.kernel = operands.next_result<Real>("dkernel", real, {s.hidden, G});
   to.input = operands.next_result<Real>("dinput", real, {s.features, G}, !a.x.at || !to.kernel.at);
@@ -198,23 +222,42 @@ template <class Real> std::string run_backward(const Kernels<Real>& kernels, ffi
   to.start_h = operands.next_result<Real>("dstart_h", real, state, !a.resets.at);
   to.start_c = operands.next_result<Real>("dstart_c", real, state, !(a.resets.at && kernels.cell));
   to.d = operands.next_result<Real>("dd", real, {s.steps, s.batch, G});
+  to.drive.mu = operands.next_result<Real>("dmu", real, {G}, !s.velocity || !to.kernel.at);
+  to.drive.step_size = operands.next_result<Real>("dstep_size", real, {G}, !drive || !to.kernel.at);
+  to.drive.beta = operands.next_result<Real>("dbeta", real, {G}, !s.moments || !to.kernel.at);
+  to.drive.eps = operands.next_result<Real>("deps", real, {G}, !s.moments || !to.kernel.at);
+  const std::vector<int64_t> state_of_drive{s.batch, G};
+  to.drive.first_v = operands.next_result<Real>("dfirst_v", real, state_of_drive, !s.velocity);
+  to.drive.first_m = operands.next_result<Real>("dfirst_m", real, state_of_drive, !s.moments);
+  to.drive.start_v = operands.next_result<Real>("dstart_v", real, state_of_drive, !(a.resets.at && s.velocity));
+  to.drive.start_m = operands.next_result<Real>("dstart_m", real, state_of_drive, !(a.resets.at && s.moments));
   if (!operands.error().empty()) return operands.error();
   backward(kernels, WorkPool(pool), a, a.x.at ? s.features : 0, results, given, to);
   return "";
 }
 
-typedef std::string Run32(const Kernels<float>&, ffi::ThreadPool, Operands&, int64_t);
-typedef std::string Run64(const Kernels<double>&, ffi::ThreadPool, Operands&, int64_t);
+// What a call is told besides its arrays.
+struct Attributes {
+  int64_t cell, drive, block, runs;  // a drive of -1 is none
+};
 
-ffi::Error call(ffi::ThreadPool pool, Operands operands, int64_t cell, int64_t runs, Run32 run32, Run64 run64) {
-  if (cell < 0 || cell >= CELLS) return ffi::Error::InvalidArgument("the cell is unknown");
-  if (runs < 1) return ffi::Error::InvalidArgument("runs must be at least 1");
-  operands.runs(runs);
+template <class Real> std::string run(bool forward, Attributes told, ffi::ThreadPool pool, Operands& operands) {
+  const Kernels<Real>& kernels = ::kernels<Real>()[told.cell];
+  const DriveKernels<Real>* drive = told.drive < 0 ? nullptr : &kernels.drives[told.drive];
+  return (forward ? run_forward<Real> : run_backward<Real>)(kernels, drive, told.block, pool, operands, told.runs);
+}
+
+ffi::Error call(bool forward, Attributes told, ffi::ThreadPool pool, Operands operands) {
+  if (told.cell < 0 || told.cell >= CELLS) return ffi::Error::InvalidArgument("the cell is unknown");
+  if (told.drive < -1 || told.drive >= DRIVES) return ffi::Error::InvalidArgument("the drive is unknown");
+  if (told.block < 1 || told.block > DRIVE_STEPS) return ffi::Error::InvalidArgument("block must be from 1 to 32");
+  if (told.runs < 1) return ffi::Error::InvalidArgument("runs must be at least 1");
+  operands.runs(told.runs);
   const ffi::DataType dtype = operands.dtype_of_argument(3);
   try {
     std::string error = "the dtype must be float32 or float64";
-    if (dtype == ffi::F32) error = run32(kernels<float>()[cell], pool, operands, runs);
-    if (dtype == ffi::F64) error = run64(kernels<double>()[cell], pool, operands, runs);
+    if (dtype == ffi::F32) error = run<float>(forward, told, pool, operands);
+    if (dtype == ffi::F64) error = run<double>(forward, told, pool, operands);
     return error.empty() ? ffi::Error::Success() : ffi::Error::InvalidArgument("momentum_rnn_jax: " + error);
   } catch (const std::bad_alloc&) {
     return ffi::Error(ffi::ErrorCode::kResourceExhausted, "momentum_rnn_jax: out of memory");
@@ -223,22 +266,23 @@ ffi::Error call(ffi::ThreadPool pool, Operands operands, int64_t cell, int64_t r
   }
 }
 
-ffi::Error forward_call(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results, int64_t cell, int64_t runs) {
-  return call(pool, Operands(arguments, results), cell, runs, run_forward<float>, run_forward<double>);
+template <bool FORWARD>
+ffi::Error call(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results, int64_t cell, int64_t drive, int64_t block,
+                int64_t runs) {
+  return call(FORWARD, {cell, drive, block, runs}, pool, Operands(arguments, results));
 }
 
-ffi::Error backward_call(ffi::ThreadPool pool, ffi::RemainingArgs arguments, ffi::RemainingRets results, int64_t cell, int64_t runs) {
-  return call(pool, Operands(arguments, results), cell, runs, run_backward<float>, run_backward<double>);
+auto binding() {
+  return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attr<int64_t>("cell").Attr<int64_t>("drive").Attr<int64_t>(
+      "block").Attr<int64_t>("runs");
 }
 
 }  // namespace
 
 #pragma GCC visibility push(default)
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(momentum_rnn_forward, forward_call,
-                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attr<int64_t>("cell").Attr<int64_t>("runs"));
-XLA_FFI_DEFINE_HANDLER_SYMBOL(momentum_rnn_backward, backward_call,
-                              ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().RemainingArgs().RemainingRets().Attr<int64_t>("cell").Attr<int64_t>("runs"));
+XLA_FFI_DEFINE_HANDLER_SYMBOL(momentum_rnn_forward, call<true>, binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(momentum_rnn_backward, call<false>, binding());
 
 // The instruction set in use: 0 for the platform's baseline, 3 and 4 for x86-64-v3 and -v4.
 extern "C" int momentum_rnn_target() { return chosen == V4 ? 4 : chosen == V3 ? 3 : 0; }

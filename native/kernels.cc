@@ -2,10 +2,9 @@
 //
 // The recurrence: z_t = a_t + d_t, a_t = h_{t-1} @ kernel + bias, d_t = x_t @ input (or given). The product of a tile of examples and
 // units goes to scratch memory, from where the element-wise part takes it: both are fused as far as the cache is concerned.
-#include "job.h"
 #include "cells.h"
+#include "drive.h"
 #include "product.h"
-#include "vector.h"
 
 namespace {
 
@@ -114,7 +113,7 @@ template <class Cell> struct Pass {
       a[g] = load(za + g * W);
       if (!Cell::ADDITIVE) d[g] = j.features ? load(zd + g * W) : V{};
       if (j.d) {
-        V given = load(j.d + (t * j.batch + row) * G * H + g * H + v * W, left);
+        V given = load(j.d + (t % j.d_steps * j.batch + row) * G * H + g * H + v * W, left);
         if (Cell::ADDITIVE) a[g] += given;
         else d[g] += given;
       }
@@ -282,12 +281,13 @@ template <class Cell> struct Pass {
     }
   }
 
-  // ---- gradients of the weights: sums over steps and examples of [h_{t-1}, 1]^T da_t and x_t^T dd_t ----
+  // ---- gradients of the weights: sums over steps and examples of [h_{t-1}, 1]^T da_t and x_t^T du_t ----
 
   static void weight_gradient(const J& j, long panel, long t0, long t1, long r0, long r1, REAL* sums, REAL* scratch) {
     const long H = j.hidden, F = j.input_features, columns = G * H, column = panel * COLUMNS * W;
     REAL *dkernel = sums + panel * (H + F + 1) * COLUMNS * W, *dinput = dkernel + H * COLUMNS * W, *dbias = dinput + F * COLUMNS * W;
-    REAL *da = scratch, *dd = Cell::ADDITIVE ? da : scratch + SUM_BLOCK * COLUMNS * W;
+    const bool apart = F && j.du != j.da;
+    REAL *da = scratch, *dd = apart ? scratch + SUM_BLOCK * COLUMNS * W : da;
     const REAL *h[SUM_BLOCK], *x[SUM_BLOCK];
     long count = 0;
     V total[COLUMNS] = {};
@@ -302,13 +302,13 @@ template <class Cell> struct Pass {
         if (!is_valid(j, t, row)) continue;
         h[count] = entering_h(j, t, row);
         x[count] = j.x + (t * j.batch + row) * F;
-        const REAL *from_a = da_at(j, t, row) + column, *from_d = Cell::ADDITIVE ? nullptr : dd_at(j, t, row) + column;
+        const REAL *from_a = da_at(j, t, row) + column, *from_d = apart ? j.du + (t % j.du_steps * j.batch + row) * columns + column : nullptr;
         UNROLL for (int n = 0; n < COLUMNS; ++n) {
           const long left = columns - column - n * W;
           V v = load(from_a + n * W, left);
           store(da + (count * COLUMNS + n) * W, v);
           total[n] += v;
-          if (!Cell::ADDITIVE) store(dd + (count * COLUMNS + n) * W, load(from_d + n * W, left));
+          if (apart) store(dd + (count * COLUMNS + n) * W, load(from_d + n * W, left));
         }
         if (++count == SUM_BLOCK) flush();
       }
@@ -331,7 +331,7 @@ template <class Cell> struct Pass {
   }
 
   static constexpr Kernels<REAL> table() {
-    return {G, KEPT, Cell::CELL, Cell::ADDITIVE, Cell::EXTRA, W, forward_panels, backward_panels, gradient_panels, forward_scratch,
+    return {G, KEPT, Cell::CELL, Cell::ADDITIVE, Cell::EXTRA, W, DRIVE_TABLES, forward_panels, backward_panels, gradient_panels, forward_scratch,
             backward_scratch, gradient_scratch, gradient_sums, pack_forward, pack_backward, forward, backward, weight_gradient, reduce_weight_gradient};
   }
 };

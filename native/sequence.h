@@ -5,55 +5,15 @@
 // weights of its own, are independent too.
 #pragma once
 #include <algorithm>
-#include <cstdint>
-#include <cstdlib>
 #include <cstring>
-#include <memory>
-#include <new>
 #include <vector>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
+#include "drive_sequence.h"
 #include "job.h"
+#include "memory.h"
 #include "work_pool.h"
 
 constexpr long PREFETCHED = 4096;  // numbers after the last panel, which prefetching may touch
-
-template <class Real> class AlignedBuffer {  // aligned to a vector; std::bad_alloc where there is none
- public:
-  explicit AlignedBuffer(long count) : at_(static_cast<Real*>(std::aligned_alloc(64, (count * sizeof(Real) + 127) / 64 * 64))) {
-    if (!at_) throw std::bad_alloc();
-  }
-  AlignedBuffer(AlignedBuffer&& other) noexcept : at_(other.at_) { other.at_ = nullptr; }
-  ~AlignedBuffer() { std::free(at_); }
-  operator Real*() const { return at_; }
-
- private:
-  Real* at_;
-};
-
-template <class Real> std::vector<AlignedBuffer<Real>> buffers(long count, long size) {
-  std::vector<AlignedBuffer<Real>> made;
-  for (long i = 0; i < count; ++i) made.emplace_back(size);
-  return made;
-}
-
-// A hint that a large array, which has just been allocated, may have pages of 2 MiB: to touch it for the first time takes a third less.
-inline void use_huge_pages(void* p, size_t bytes) {
-#if defined(__linux__)
-  constexpr uintptr_t PAGE = 4096;
-  const uintptr_t begin = (reinterpret_cast<uintptr_t>(p) + PAGE - 1) / PAGE * PAGE, end = (reinterpret_cast<uintptr_t>(p) + bytes) / PAGE * PAGE;
-  if (p && bytes >= (4u << 20)) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#else
-  (void)p, (void)bytes;
-#endif
-}
-
-template <class Real> void copy_rows(Real* to, long to_stride, const Real* from, long from_stride, long count, long length) {
-  for (long i = 0; i < count; ++i) std::memcpy(to + i * to_stride, from + i * from_stride, length * sizeof(Real));
-}
 
 struct Partition {
   long groups;  // of examples; zero where units are divided
@@ -69,24 +29,19 @@ struct Partition {
   }
 };
 
-// Where run r begins in an array with or without a leading axis of runs.
-template <class Real> struct RunView {
-  Real* at;
-  long stride;  // zero where all runs share the array
-  Real* operator[](long run) const { return at ? at + run * stride : nullptr; }
-};
-
 template <class Real> struct Arguments {
   long runs;
   Job<Real> sizes;  // of which only the sizes are set
   RunView<const Real> x, d, input, kernel, bias, extra, first_h, first_c, start_h, start_c;
   RunView<const uint8_t> resets, valid;
+  DriveArguments<Real> drive;
 
   // How many weights there are to pack: those of every run, unless all share them.
   long packs() const { return kernel.stride || input.stride || bias.stride ? runs : 1; }
 
   Job<Real> job(long run) const {
     Job<Real> j = sizes;
+    j.d_steps = j.steps;
     j.x = x[run], j.d = d[run], j.input = input[run], j.kernel = kernel[run], j.bias = bias[run], j.extra = extra[run];
     j.first_h = first_h[run], j.first_c = first_c[run], j.start_h = start_h[run], j.start_c = start_c[run];
     j.resets = resets[run], j.valid = valid[run];
@@ -96,6 +51,7 @@ template <class Real> struct Arguments {
 
 template <class Real> struct Results {
   RunView<Real> hs, cs, gates, last_c;
+  DriveResults<Real> drive;
 };
 
 // Room for the weights of the forward pass in panels, and for the bias.
@@ -113,11 +69,20 @@ void forward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argumen
   const long width = padded(hidden), weights = (hidden + arguments.sizes.features) * kernels.gates * hidden;
   const long panels = kernels.forward_panels(hidden);
   const long packs = arguments.packs();
+  const Partition partition = Partition::of(runs, batch, weights, workers.size(), sizeof(Real));
   std::vector<AlignedBuffer<Real>> memory;
   std::vector<Job<Real>> jobs;
+  std::vector<DriveRun<Real>> drives;
   for (long run = 0; run < runs; ++run) {
     Job<Real> j = arguments.job(run);
     j.hs = to.hs[run], j.cs = to.cs[run], j.gates = to.gates[run];
+    drives.emplace_back(arguments.drive, j, kernels.gates, run);
+    if (DriveRun<Real>& drive = drives.back()) {
+      j.features = 0;
+      drive.give_d(j, partition.groups ? std::min(steps, arguments.drive.block) : steps, memory);
+      drive.keep(to.drive.states[run], memory);
+      drive.begin();
+    }
     use_huge_pages(j.hs, steps * batch * hidden * sizeof(Real));
     use_huge_pages(j.cs, steps * batch * width * sizeof(Real));
     use_huge_pages(j.gates, steps * batch * width * kernels.kept * sizeof(Real));
@@ -135,18 +100,27 @@ void forward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argumen
     jobs.push_back(j);
   }
   workers.run(1, packs * panels, [&](long, long item) { kernels.pack_forward(jobs[item / panels], item % panels); });
-  const Partition partition = Partition::of(runs, batch, weights, workers.size(), sizeof(Real));
   if (const long groups = partition.groups) {
     const auto scratch = buffers<Real>(runs * groups, kernels.forward_scratch(batch));
     workers.run(1, runs * groups, [&](long, long item) {
       const Job<Real>& j = jobs[item / groups];
       const long r0 = batch * (item % groups) / groups, r1 = batch * (item % groups + 1) / groups;
-      for (long t = 0; t < steps; ++t) kernels.forward(j, t, r0, r1, 0, panels, scratch[item]);
+      const DriveRun<Real>& drive = drives[item / groups];
+      for (long t = 0; t < steps; ++t) {
+        if (drive.begins(t)) drive.forward(t / arguments.drive.block, r0, r1, 0, drive.columns());
+        kernels.forward(j, t, r0, r1, 0, panels, scratch[item]);
+      }
     });
   } else {
     const long items = std::min(panels, partition.units);
     const auto scratch = buffers<Real>(items, kernels.forward_scratch(batch));
-    for (const Job<Real>& j : jobs) {
+    for (long run = 0; run < runs; ++run) {
+      const Job<Real>& j = jobs[run];
+      const DriveRun<Real>& drive = drives[run];
+      workers.run(1, drive ? partition.units : 0, [&](long, long i) {
+        const long c0 = column(i, partition.units, drive.columns()), c1 = column(i + 1, partition.units, drive.columns());
+        for (long block = 0; block < drive.blocks(); ++block) drive.forward(block, 0, batch, c0, c1);
+      });
       workers.run(steps, items, [&](long t, long i) {
         kernels.forward(j, t, 0, batch, panels * i / items, panels * (i + 1) / items, scratch[i]);
       });
@@ -155,16 +129,19 @@ void forward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argumen
   if (kernels.cell) {
     for (long run = 0; run < runs; ++run) copy_rows(to.last_c[run], hidden, jobs[run].c, width, batch, hidden);
   }
+  for (long run = 0; arguments.drive.kernels && run < runs; ++run) drives[run].finish(to.drive, run);
 }
 
 template <class Real> struct Cotangents {
   RunView<const Real> hs, last_c;
+  DriveCotangents<Real> drive;
 };
 
 template <class Real> struct Gradients {
   RunView<Real> input, kernel, bias, extra;  // the first three together, or null
   RunView<Real> first_h, first_c, start_h, start_c;
-  RunView<Real> d;  // of every step, or null
+  RunView<Real> d;  // of every step, or null: of what is projected, also where a drive follows
+  DriveGradients<Real> drive;
 };
 
 // `results` are those of the forward pass; `input_features` are those of x, zero if there is none.
@@ -179,7 +156,8 @@ void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argume
   const long gradient_panels = kernels.gradient_panels(hidden);
   const Partition partition = Partition::of(runs, batch, weights, workers.size(), sizeof(Real));
   const long groups = partition.groups, parts = std::max(1L, groups);
-  const long every = std::max(1L, UPDATE_ROWS * parts / std::max(1L, batch));
+  const bool driven = arguments.drive.kernels, projected_by_drive = driven && arguments.input.at;
+  const long every = driven ? arguments.drive.block : std::max(1L, UPDATE_ROWS * parts / std::max(1L, batch));
   const long ring = groups ? std::min(steps, every + 1) : steps;
   const bool recomputed = kernels.kept && !results.gates.at, wants_weights = to.kernel.at;
   const long packs = arguments.packs();
@@ -190,25 +168,37 @@ void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argume
     return static_cast<Real*>(memory.back());
   };
   std::vector<Job<Real>> jobs;
-  std::vector<std::vector<Real*>> sums(runs), extras(runs);
+  std::vector<DriveRun<Real>> drives;
+  std::vector<std::vector<Real*>> sums(runs), extras(runs), drive_sums(runs);
   for (long run = 0; run < runs; ++run) {
     Job<Real> j = arguments.job(run);
     j.hs = results.hs[run], j.cs = results.cs[run], j.gates = results.gates[run];
-    j.dhs = given.hs[run], j.input_features = input_features;
-    j.da_steps = j.dd_steps = ring;
-    if (to.d.at && kernels.additive) {
-      j.da = to.d[run], j.da_steps = steps;
-    } else {
-      memory.emplace_back(ring * batch * columns);
-      j.da = memory.back();
-    }
+    j.dhs = given.hs[run], j.input_features = projected_by_drive ? 0 : input_features;
+    auto give = [&](Real*& to_array, long& to_steps, bool whole) {  // all steps of the result, or a few of them
+      if (!whole) memory.emplace_back(ring * batch * columns);
+      to_array = whole ? to.d[run] : memory.back();
+      to_steps = whole ? steps : ring;
+    };
+    give(j.da, j.da_steps, to.d.at && kernels.additive && !driven);
     if (kernels.additive) {
       j.dd = j.da, j.dd_steps = j.da_steps;
-    } else if (to.d.at) {
-      j.dd = to.d[run], j.dd_steps = steps;
     } else {
-      memory.emplace_back(ring * batch * columns);
-      j.dd = memory.back();
+      give(j.dd, j.dd_steps, to.d.at);
+    }
+    Real* du = j.dd;
+    j.du_steps = j.dd_steps;
+    if (driven && kernels.additive) {
+      du = nullptr;
+      if (to.d.at || (wants_weights && !projected_by_drive)) give(du, j.du_steps, to.d.at);
+    }
+    j.du = du;
+    drives.emplace_back(arguments.drive, j, kernels.gates, run);
+    if (DriveRun<Real>& drive = drives.back()) {
+      j.features = 0;
+      if (recomputed) drive.give_d(j, groups ? std::min(steps, every) : steps, memory);
+      drive.keep(results.drive.states[run], memory);
+      drive.give_gradients(j.dd, j.dd_steps, du, j.du_steps);
+      drive.begin_backward(given.drive, run, memory);
     }
     if (run < packs) {
       memory.emplace_back(vectors * kernels.lanes * columns + PREFETCHED);
@@ -226,6 +216,7 @@ void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argume
     for (long i = 0; i < parts; ++i) {
       sums[run].push_back(zeros(wants_weights ? kernels.gradient_sums(hidden, input_features) : 0));
       extras[run].push_back(zeros(width));
+      drive_sums[run].push_back(wants_weights && driven ? zeros(drives[run].sums()) : nullptr);
     }
     jobs.push_back(j);
   }
@@ -242,12 +233,16 @@ void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argume
       const Job<Real>& j = jobs[run];
       const long r0 = batch * group / groups, r1 = batch * (group + 1) / groups;
       Real* const scratch = all_scratch[item];
+      const DriveRun<Real>& drive = drives[run];
       for (long t = steps - 1, end = steps; t >= -1; --t) {
+        if (recomputed && t >= 0 && drive.ends(t)) drive.recompute(t / every, r0, r1, 0, columns);
         kernels.backward(j, t, r0, r1, 0, panels, scratch, extras[run][group]);
-        if (wants_weights && t >= 0 && (end - t == every || t == 0)) {
+        if (t < 0 || !(driven ? drive.begins(t) : end - t == every || t == 0)) continue;
+        if (driven) drive.backward(t / every, r0, r1, 0, columns, drive_sums[run][group]);
+        if (wants_weights) {
           for (long p = 0; p < gradient_panels; ++p) kernels.weight_gradient(j, p, t, end, r0, r1, sums[run][group], scratch);
-          end = t;
         }
+        end = t;
       }
     });
   } else {
@@ -256,14 +251,29 @@ void backward(const Kernels<Real>& kernels, WorkPool<Pool> workers, const Argume
     const auto gradient_scratch = buffers<Real>(wants_weights ? gradient_panels : 0, kernels.gradient_scratch());
     for (long run = 0; run < runs; ++run) {
       const Job<Real>& j = jobs[run];
+      const DriveRun<Real>& drive = drives[run];
+      auto over_columns = [&](auto work) {
+        workers.run(1, driven ? partition.units : 0, [&](long, long i) {
+          work(column(i, partition.units, columns), column(i + 1, partition.units, columns));
+        });
+      };
+      over_columns([&](long c0, long c1) {
+        for (long block = 0; recomputed && block < drive.blocks(); ++block) drive.recompute(block, 0, batch, c0, c1);
+      });
       workers.run(steps + 1, items, [&](long phase, long i) {
         kernels.backward(j, steps - 1 - phase, 0, batch, panels * i / items, panels * (i + 1) / items, scratch[i], extras[run][0]);
+      });
+      over_columns([&](long c0, long c1) {
+        for (long block = drive.blocks() - 1; block >= 0; --block) drive.backward(block, 0, batch, c0, c1, drive_sums[run][0]);
       });
       if (!wants_weights) continue;
       workers.run(1, gradient_panels, [&](long, long p) {
         kernels.weight_gradient(j, p, 0, steps, 0, batch, sums[run][0], gradient_scratch[p]);
       });
     }
+  }
+  for (long run = 0; driven && run < runs; ++run) {
+    drives[run].finish_backward(to.drive, to.input[run], drive_sums[run], wants_weights, run);
   }
   if (!wants_weights) return;
   workers.run(1, runs * gradient_panels, [&](long, long item) {

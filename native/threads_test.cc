@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <deque>
 #include <functional>
+#include <iterator>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -73,8 +74,9 @@ Array random_array(std::mt19937& random, long count) {
 
 template <class Array, class Real> RunView<Real> of(Array& array, long runs) { return {array.data(), static_cast<long>(array.size()) / runs}; }
 
-// The gradients of the kernel and of the first state, and hs, one after the other.
-Array both_passes(const Kernels<float>& kernels, Pool pool, long runs, long T, long B, long F, long H) {
+// The gradients of the kernel and of the first state, and hs, one after the other. With a drive, its gradients too.
+Array both_passes(const Kernels<float>& kernels, const DriveKernels<float>* drive, Pool pool, long runs, long T, long B, long F,
+                  long H) {
   std::mt19937 random(1);
   const long G = kernels.gates * H, Hp = padded(H);
   Array x = random_array(random, runs * T * B * F), input = random_array(random, runs * F * G), kernel = random_array(random, runs * H * G);
@@ -90,18 +92,25 @@ Array both_passes(const Kernels<float>& kernels, Pool pool, long runs, long T, l
   a.extra = of<const Array, const float>(extra, runs), a.first_h = a.start_h = of<const Array, const float>(h, runs);
   a.first_c = a.start_c = of<const Array, const float>(c, runs);
   a.valid = {valid.data(), 0}, a.resets = {resets.data(), 0};
+  const long block = 2, states = drive ? drive->states() : 0;
+  Array coefficients(runs * G, 0.5f), state(runs * B * G, 0.5f), stored(runs * ((T + 1) / block + 1) * B * states * G + 1);
+  Array last_v(runs * B * G), last_m(runs * B * G), dmu(runs * G), dstep(runs * G), dfirst(runs * B * G);
+  const RunView<const float> all{coefficients.data(), G}, every{state.data(), B * G};
+  if (drive) a.drive = {drive, block, all, all, all, all, every, every, every, every};
   Array hs(runs * T * B * H), cs(runs * T * B * Hp), gates(runs * T * B * Hp * kernels.kept + 1), last(runs * B * H);
-  Results<float> results{of<Array, float>(hs, runs), of<Array, float>(cs, runs), of<Array, float>(gates, runs), of<Array, float>(last, runs)};
+  Results<float> results{of<Array, float>(hs, runs), of<Array, float>(cs, runs), of<Array, float>(gates, runs), of<Array, float>(last, runs),
+                         {{last_v.data(), B * G}, {last_m.data(), B * G}, {stored.data(), ((T + 1) / block + 1) * B * states * G}}};
   if (!kernels.kept) results.gates = {nullptr, 0};
   forward(kernels, WorkPool<Pool>(pool), a, results);
   Array dkernel(runs * H * G), dinput(runs * F * G), dbias(runs * G), dextra(runs * H), dh(runs * B * H), dc0(runs * B * H);
   Array dstart_h(runs * B * H), dstart_c(runs * B * H);
   Gradients<float> to{of<Array, float>(dinput, runs), of<Array, float>(dkernel, runs), of<Array, float>(dbias, runs),
                       of<Array, float>(dextra, runs), of<Array, float>(dh, runs), of<Array, float>(dc0, runs),
-                      of<Array, float>(dstart_h, runs), of<Array, float>(dstart_c, runs), {nullptr, 0}};
-  Cotangents<float> given{of<const Array, const float>(dhs, runs), of<const Array, const float>(dc, runs)};
+                      of<Array, float>(dstart_h, runs), of<Array, float>(dstart_c, runs), {nullptr, 0},
+                      {{dmu.data(), G}, {dstep.data(), G}, {}, {}, {dfirst.data(), B * G}, {}, {}, {}}};
+  Cotangents<float> given{of<const Array, const float>(dhs, runs), of<const Array, const float>(dc, runs), {every, every}};
   backward(kernels, WorkPool<Pool>(pool), a, F, results, given, to);
-  for (const Array* one : {&dh, &dkernel, &dinput}) hs.insert(hs.end(), one->begin(), one->end());
+  for (const Array* one : {&dh, &dkernel, &dinput, &dmu, &dstep, &dfirst}) hs.insert(hs.end(), one->begin(), one->end());
   return hs;
 }
 
@@ -116,17 +125,19 @@ int main() {
   Threads threads(4);
   int wrong = 0;
   for (int kind = 0; kind < CELLS; ++kind) {
-    for (const Case& one : cases) {
+    for (int i = 0; i < 2 * int(std::size(cases)); ++i) {  // every case without a drive and with one
+      const Case& one = cases[i / 2];
       const Kernels<float>& kernels = kernels_f32_base[kind];
-      const Array alone = both_passes(kernels, {&threads, 1}, one.runs, one.T, one.B, one.F, one.H);
-      const Array together = both_passes(kernels, {&threads, 4}, one.runs, one.T, one.B, one.F, one.H);
+      const DriveKernels<float>* drive = i % 2 ? &kernels.drives[kind % DRIVES] : nullptr;
+      const Array alone = both_passes(kernels, drive, {&threads, 1}, one.runs, one.T, one.B, one.F, one.H);
+      const Array together = both_passes(kernels, drive, {&threads, 4}, one.runs, one.T, one.B, one.F, one.H);
       double error = 0, largest = 1;
-      for (size_t i = 0; i < alone.size(); ++i) {
-        error = std::max(error, static_cast<double>(std::abs(alone[i] - together[i])));
-        largest = std::max(largest, static_cast<double>(std::abs(alone[i])));
+      for (size_t n = 0; n < alone.size(); ++n) {
+        error = std::max(error, static_cast<double>(std::abs(alone[n] - together[n])));
+        largest = std::max(largest, static_cast<double>(std::abs(alone[n])));
       }
       if (!(error < 1e-4 * largest)) {
-        std::printf("kind %d, %ld runs, H = %ld: %g\n", kind, one.runs, one.H, error);
+        std::printf("kind %d, %s drive, %ld runs, H = %ld: %g\n", kind, drive ? "a" : "no", one.runs, one.H, error);
         ++wrong;
       }
     }

@@ -19,7 +19,7 @@ from jax.sharding import AxisType, PartitionSpec
 import momentum_rnn_jax as mr
 from momentum_rnn_jax import native
 from momentum_rnn_jax.execution import native_call
-from momentum_rnn_jax.execution.native_operands import GRADIENTS, Spec
+from momentum_rnn_jax.execution.native_operands import DRIVE_STATES, GRADIENTS, HYPERPARAMETERS, Spec
 from tests import native_reference
 from tests.registry import assert_close, split_floats
 
@@ -82,7 +82,7 @@ def both(arrays, cotangents, spec):
     """The forward and the backward call, compiled once for all instruction sets."""
     outputs = native_call._forward.bind(*arrays, spec=spec)
     return outputs, native_call._backward.bind(
-        *arrays, outputs[0], *outputs[2:], *cotangents, spec=spec, wants_weights=True, wants_d=True
+        *arrays, outputs[0], *outputs[4:], *cotangents, spec=spec, wants_weights=True, wants_d=True
     )
 
 
@@ -334,8 +334,8 @@ def test_only_what_is_asked_for_is_computed():
         return line.split("->")[-1]
 
     of_params = lambda params, xs: loss(cell, params, xs, method="native")  # noqa: E731
-    assert results(of_params, native.FORWARD, params, xs).count("tensor<0xf32>") == 2
-    assert results(jax.grad(of_params), native.FORWARD, params, xs).count("tensor<0xf32>") == 0
+    assert results(of_params, native.FORWARD, params, xs).count("tensor<0xf32>") == 5
+    assert results(jax.grad(of_params), native.FORWARD, params, xs).count("tensor<0xf32>") == 3
     assert "tensor<1x6x3x20xf32>" not in results(jax.grad(of_params), native.BACKWARD, params, xs)
     assert "tensor<1x5x20xf32>" in results(jax.grad(of_params), native.BACKWARD, params, xs)
     assert "tensor<1x6x3x20xf32>" in results(jax.grad(of_params, 1), native.BACKWARD, params, xs)
@@ -350,10 +350,15 @@ def test_on_several_devices():
 
 
 def sharded_gradients():
+    for drive in (None, mr.Adam(eps=0.1)):
+        _sharded_gradients(drive)
+
+
+def _sharded_gradients(drive):
     """In `shard_map` each device calls the kernels; elsewhere auto leaves them aside, because a call cannot be split."""
     devices = jax.device_count()
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,))
-    cell, params, xs = problem("lstm", batch=(2 * devices,), dtype=jnp.float32)
+    cell, params, xs = problem("lstm", drive, batch=(2 * devices,), dtype=jnp.float32)
     gradient = jax.grad(lambda params, xs, method: loss(cell, params, xs, method=method))
 
     def local(params, xs):
@@ -459,6 +464,9 @@ def test_donated_arguments():
         ({"input": np.zeros(0, np.float32)}, "input or d must be given"),
         ({"cell": np.int64(7)}, "the cell is unknown"),
         ({"cell": np.int64(-1)}, "the cell is unknown"),
+        ({"drive": np.int64(3)}, "the drive is unknown"),
+        ({"drive": np.int64(0)}, "mu has the wrong shape"),
+        ({"block": np.int64(33)}, "block must be from 1 to 32"),
         ({"runs": np.int64(0)}, "runs must be at least 1"),
         ({"runs": np.int64(3)}, "hs has the wrong number of runs"),
     ],
@@ -468,10 +476,12 @@ def test_the_handler_checks_what_it_gets(change, message):
     random = np.random.default_rng(0)
     operands, _, _, _ = random_call(random, "lstm", "float32", (6, 3, 2, 5), projected=False, masked=True, keep="states")
     given = {name: np.zeros(0, np.float32) if value is None else value[None] for name, value in operands.items()}
-    attributes = {"cell": np.int64(0), "runs": np.int64(1)} | {k: v for k, v in change.items() if k in ("cell", "runs")}
+    given |= {name: np.zeros(0, np.float32) for name in (*HYPERPARAMETERS, *DRIVE_STATES)}
+    attributes = {name: np.int64(value) for name, value in {"cell": 0, "drive": -1, "block": 1, "runs": 1}.items()}
+    attributes |= {k: v for k, v in change.items() if k in attributes}
     given |= {k: v for k, v in change.items() if k in given}
     f32 = jnp.float32
-    shapes = [jax.ShapeDtypeStruct(s, f32) for s in ((1, 6, 3, 5), (1, 3, 5), (1, 6, 3, 16), (0,))]
+    shapes = [jax.ShapeDtypeStruct(s, f32) for s in ((1, 6, 3, 5), (1, 3, 5), (0,), (0,), (1, 6, 3, 16), (0,), (0,))]
     call = jax.ffi.ffi_call(native.FORWARD, shapes)
     with jax.enable_x64(True), pytest.raises(Exception, match=message):
         jax.block_until_ready(call(*given.values(), **attributes))

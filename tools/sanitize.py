@@ -35,7 +35,14 @@ def memory() -> int:
             shutil.copy(ROOT / part, folder)
         build = os.environ | {"CXXFLAGS": " ".join(MEMORY), "MOMENTUM_RNN_JAX_NATIVE": "1"}
         subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=folder, env=build, check=True)
-        which = ["tests/test_native.py", "-m", "exhaustive or not exhaustive", "-k", "not share_no_function"]
+        which = [
+            "tests/test_native.py",
+            "tests/test_native_drives.py",
+            "-m",
+            "exhaustive or not exhaustive",
+            "-k",
+            "not share_no_function",
+        ]
         options = {"ASAN_OPTIONS": "detect_leaks=0", "LD_PRELOAD": ":".join(runtime), "PYTHONPATH": folder}
         test = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-x", *which]
         return subprocess.run(test, cwd=folder, env=os.environ | options, check=False).returncode

@@ -1,7 +1,7 @@
 """A kernel core's recurrence in native calls for the CPU: the operands of a call, and the results of a sequence.
 
-One call takes the whole sequence, except that a drive after the projection runs chunk by chunk, ahead of a call for each, and
-that with `remat` every chunk is computed again in the backward pass.
+One call takes the whole sequence, and a drive of the kernels with it. Any other drive after the projection runs chunk by chunk,
+ahead of a call for each. With `remat` every chunk is computed again in the backward pass.
 """
 
 from typing import Any
@@ -17,10 +17,14 @@ from momentum_rnn_jax.drives import Identity
 from momentum_rnn_jax.execution import front
 from momentum_rnn_jax.execution.front import Front, Inputs
 from momentum_rnn_jax.execution.native_call import call
-from momentum_rnn_jax.execution.native_operands import Operands, Spec
+from momentum_rnn_jax.execution.native_operands import DRIVE_STATES, HYPERPARAMETERS, Operands, Spec
+from momentum_rnn_jax.execution.native_support import drive_kind_of
 from momentum_rnn_jax.execution.resolve import Plan
 from momentum_rnn_jax.execution.scan import Problem, Result
 from momentum_rnn_jax.execution.steps import chunks, joined, split
+
+# Of a drive, which runs in blocks of steps: the rows (time x batch) of a block, and its longest.
+BLOCK_ROWS, MAX_BLOCK = 1024, 32
 
 
 def run(plan: Plan, problem: Problem) -> Result:
@@ -59,7 +63,7 @@ def _chunk(plan: Plan, arranged: Front, state: CellState, inputs: Inputs) -> tup
     """The state after some steps, their h, and the drive's states where they are returned."""
     weights, start = arranged.weights, arranged.start
     drive, d, drives = state.drive, None, state.drive if plan.return_states else None
-    if type(weights.drive) is not Identity or inputs.p is not None:
+    if not plan.native_drive and (type(weights.drive) is not Identity or inputs.p is not None):
 
         @jax.checkpoint  # a drive has more to store than it takes to compute again
         def driven(weights: Any, state: Any, inputs: Any, start: Any) -> Any:
@@ -68,10 +72,28 @@ def _chunk(plan: Plan, arranged: Front, state: CellState, inputs: Inputs) -> tup
 
         drive, d, drives = driven(weights, state.drive, inputs, start and start.drive)
     operands = _operands(arranged, state.core, inputs, d)
-    hs, last_c = call(_spec(plan, weights.core, operands), operands)
+    if plan.native_drive:
+        operands = operands._replace(**_drive_operands(arranged, state.drive, operands.kernel))
+    found = call(_spec(plan, weights, operands), operands)
+    hs = found["hs"]
     hs = hs.reshape(hs.shape[0], *inputs.x.shape[1:-1], hs.shape[-1])
-    core = type(state.core)(hs[-1]) if last_c is None else LSTMState(last_c.reshape(hs.shape[1:]), hs[-1])
+    core = LSTMState(found["last_c"].reshape(hs.shape[1:]), hs[-1]) if "last_c" in found else type(state.core)(hs[-1])
+    if plan.native_drive:
+        last = (found[f"last_{letter}"] for letter in drive_kind_of(type(weights.drive)).states)
+        drive = type(drive)(*(new.reshape(old.shape) for new, old in zip(last, drive, strict=True)))
     return CellState(drive, core), (hs, drives)
+
+
+def _drive_operands(arranged: Front, first: Any, kernel: Array) -> dict[str, Array]:
+    """The drive's operands, with one axis for the batch, and a hyper-parameter for every gate."""
+    drive, start = arranged.weights.drive, arranged.start and arranged.start.drive
+    gates = kernel.shape[-1:]
+    given = {name: getattr(drive, name) for name in HYPERPARAMETERS if hasattr(drive, name)}
+    found = {name: jnp.broadcast_to(jnp.asarray(value, kernel.dtype), gates) for name, value in given.items()}
+    for when, state in (("first", first), ("start", start)):
+        for letter, leaf in zip(drive_kind_of(type(drive)).states, state or (), strict=state is not None):
+            found[f"{when}_{letter}"] = leaf.reshape(-1, *gates)
+    return found
 
 
 def _operands(arranged: Front, first: Any, inputs: Inputs, d: Array | None) -> Operands:
@@ -99,11 +121,15 @@ def _operands(arranged: Front, first: Any, inputs: Inputs, d: Array | None) -> O
         steps(inputs.masks.valid, 0),
         state(start, "h"),
         state(start, "c"),
+        **dict.fromkeys((*HYPERPARAMETERS, *DRIVE_STATES)),
     )
 
 
-def _spec(plan: Plan, core: Any, operands: Operands) -> Spec:
+def _spec(plan: Plan, weights: Any, operands: Operands) -> Spec:
     present = tuple(name for name, value in operands._asdict().items() if value is not None)
     ahead = operands.x is not None and not plan.merged
     store = "gates" if plan.residuals == "pre_activations" else "states"
-    return Spec(core, present + (("d",) if ahead else ()), "nothing", store, ahead)
+    drive = type(weights.drive) if plan.native_drive else None
+    block = max(1, min(MAX_BLOCK, BLOCK_ROWS // operands.first_h.shape[0], operands.x.shape[0])) if drive else 1
+    names = tuple(name for name in Operands._fields if name in present or (ahead and name == "d"))
+    return Spec(weights.core, names, "nothing", store, ahead, drive, block)

@@ -19,27 +19,37 @@ from jax import Array
 from momentum_rnn_jax import native
 from momentum_rnn_jax._autodiff import linear_call, substituted
 from momentum_rnn_jax._compat import Primitive, ad, allow_export, batching, mlir, shaped
-from momentum_rnn_jax.execution.native_operands import GRADIENTS, LANES, RESIDUALS, SHARED, Operands, Spec
+from momentum_rnn_jax.execution.native_operands import (
+    COTANGENTS,
+    GRADIENTS,
+    HYPERPARAMETERS,
+    LANES,
+    OUTPUTS,
+    RESIDUALS,
+    SHARED,
+    Operands,
+    Spec,
+)
 from momentum_rnn_jax.execution.native_reference import reference, reference_gradients
 from momentum_rnn_jax.execution.native_support import on_cpu as on_the_cpu
 from momentum_rnn_jax.execution.native_vmap import batch_backward, batch_forward
 
 
-def call(spec: Spec, operands: Operands) -> tuple[Array, Array | None]:
-    """One run: h of every step, and the last c, None where the core has no cell state."""
+def call(spec: Spec, operands: Operands) -> dict[str, Array]:
+    """One run: what `Spec.outputs` names: h of every step, and the last c and states of the drive where there are any."""
     if spec.ahead:
         d = jax.lax.stop_gradient(operands.x) @ jax.lax.stop_gradient(operands.input)
         operands = operands._replace(d=d)
     arrays = [getattr(operands, name)[jnp.newaxis] for name in spec.present]
-    hs, last_c, _, _ = _forward.bind(*arrays, spec=spec)
-    return hs[0], last_c[0] if last_c.size else None
+    named = dict(zip(OUTPUTS, _forward.bind(*arrays, spec=spec), strict=True))
+    return {name: named[name][0] for name in spec.outputs}
 
 
 def _is_float(array: Any) -> bool:
     return bool(jnp.issubdtype(array.dtype, jnp.floating))
 
 
-# ---- the forward pass: (hs, last c, cs, gates), each without elements where it is not there ----
+# ---- the forward pass, to what OUTPUTS names, each without elements where it is not there ----
 
 _forward = Primitive("native_forward")
 _forward.multiple_results = True
@@ -49,13 +59,16 @@ def _forward_shapes(*avals: Any, spec: Spec) -> list[Any]:
     operands, runs = spec.operands(avals), _runs(avals)
     time = (operands.x if operands.d is None else operands.d).shape[1]
     batch, H = operands.first_h.shape[1:]
-    kind, padded, like = spec.kind, -(-H // LANES), operands.kernel
+    kind, padded, like, G = spec.kind, -(-H // LANES), operands.kernel, operands.kernel.shape[-1]
+    drive, blocks = spec.drive_kind.states, -(-time // spec.block) + 1
     keeps_states, keeps_gates = spec.keep != "nothing" and kind.cell, spec.keep == "gates" and kind.kept > 0
     return [
         shaped(like, (runs, time, batch, H)),
         shaped(like, (runs, batch, H) if kind.cell else (0,)),
+        *(shaped(like, (runs, batch, G) if state in drive else (0,)) for state in ("v", "m")),
         shaped(like, (runs, time, batch, padded * LANES) if keeps_states else (0,)),
         shaped(like, (runs, time, batch, padded, kind.kept, LANES) if keeps_gates else (0,)),
+        shaped(like, (runs, blocks, batch, len(drive), G) if drive and spec.keep != "nothing" else (0,)),
     ]
 
 
@@ -72,10 +85,10 @@ def _forward_native(*arrays: Array, spec: Spec) -> list[Array]:
 
 
 def _forward_in_jax(*arrays: Array, spec: Spec) -> list[Array]:
-    outputs = reference(spec, arrays)
+    found = dict(zip(spec.outputs, reference(spec, arrays), strict=True))
+    shapes = zip(OUTPUTS, _forward_shapes(*map(jax.typeof, arrays), spec=spec), strict=True)
     # What is kept is for the native backward pass alone.
-    rest = _forward_shapes(*map(jax.typeof, arrays), spec=spec)[len(outputs) :]
-    return outputs + [jnp.zeros(shape.shape, shape.dtype) for shape in rest]
+    return [found[name] if name in found else jnp.zeros(shape.shape, shape.dtype) for name, shape in shapes]
 
 
 def _native_call(
@@ -84,12 +97,12 @@ def _native_call(
     nothing = jnp.zeros(0, operands.kernel.dtype)
     given = [nothing if operand is None else operand for operand in operands]
     call = jax.ffi.ffi_call(target, shapes)
-    return list(call(*given, *more, cell=np.int64(spec.kind.number), runs=np.int64(_runs(arrays))))
+    told = {"cell": spec.kind.number, "drive": spec.drive_kind.number, "block": spec.block, "runs": _runs(arrays)}
+    return list(call(*given, *more, **{name: np.int64(number) for name, number in told.items()}))
 
 
 def _forward_jvp(primals: Sequence[Array], tangents: Sequence[Any], *, spec: Spec) -> Any:
-    hs, last_c, cs, gates = _forward.bind(*primals, spec=dataclasses.replace(spec, keep=spec.store))
-    outputs = [hs, last_c] if spec.kind.cell else [hs]
+    found = dict(zip(OUTPUTS, _forward.bind(*primals, spec=dataclasses.replace(spec, keep=spec.store)), strict=True))
     varied = [i for i, tangent in enumerate(tangents) if type(tangent) is not ad.Zero and _is_float(tangent)]
     names = [spec.present[i] for i in varied]
     wanted = {"wants_weights": any(name in SHARED for name in names), "wants_d": "x" in names or "d" in names}
@@ -113,14 +126,15 @@ def _forward_jvp(primals: Sequence[Array], tangents: Sequence[Any], *, spec: Spe
             for gradient, array in ((gradients[spec.present[i]], arrays[i]) for i in varied)
         ]
 
-    tangents_out = linear_call(tangent, transpose, (list(primals), (hs, cs, gates)), [tangents[i] for i in varied])
+    residuals = (list(primals), [found[name] for name in RESIDUALS])
+    tangents_out = linear_call(tangent, transpose, residuals, [tangents[i] for i in varied])
     if spec.keep == "nothing":
-        cs, gates = (array.reshape(-1)[:0] for array in (cs, gates))
-    outputs_all = [hs, last_c, cs, gates]
-    return outputs_all, [*tangents_out, *(ad.Zero(jax.typeof(output)) for output in outputs_all[len(outputs) :])]
+        found |= {name: found[name].reshape(-1)[:0] for name in RESIDUALS if name not in spec.outputs}
+    named = dict(zip(spec.outputs, tangents_out, strict=True))
+    return list(found.values()), [named[name] if name in named else ad.Zero(jax.typeof(found[name])) for name in OUTPUTS]
 
 
-# ---- the backward pass, of the operands, (hs, cs, gates) and the cotangents of hs and the last c, to what GRADIENTS names ----
+# ---- the backward pass, of the operands, RESIDUALS and the cotangents of `Spec.outputs`, to what GRADIENTS names ----
 
 _backward = Primitive("native_backward")
 _backward.multiple_results = True
@@ -138,19 +152,22 @@ def _backward_shapes(*avals: Any, spec: Spec, wants_weights: bool, wants_d: bool
         "extra": wants_weights and operands.extra is not None and (runs, H),
         "d": wants_d and (runs, time, batch, G),
     }
-    shapes |= {name: getattr(operands, name) is not None and (runs, batch, H) for name in GRADIENTS if name not in shapes}
-    return [shaped(like, shapes[name] or (0,)) for name in GRADIENTS]
+    shapes |= {name: wants_weights and getattr(operands, name) is not None and (runs, G) for name in HYPERPARAMETERS}
+    states = [name for name in GRADIENTS if name not in shapes and getattr(operands, name) is not None]
+    shapes |= {name: (runs, *getattr(operands, name).shape[1:]) for name in states}
+    return [shaped(like, shapes.get(name) or (0,)) for name in GRADIENTS]
 
 
 def _backward_native(*arrays: Array, spec: Spec, wants_weights: bool, wants_d: bool) -> list[Array]:
     count = len(spec.present)
     operands, residuals = spec.operands(arrays[:count]), arrays[count : count + len(RESIDUALS)]
-    cotangents = arrays[count + len(RESIDUALS) :]
+    cotangents = dict(zip(spec.outputs, arrays[count + len(RESIDUALS) :], strict=True))
     if spec.ahead:
         operands = operands._replace(input=None)
-    dlast_c = cotangents[1] if len(cotangents) > 1 else jnp.zeros(0, operands.kernel.dtype)
+    nothing = jnp.zeros(0, operands.kernel.dtype)
+    given = [cotangents.get(name, nothing) for name in COTANGENTS]
     shapes = _backward_shapes(*map(jax.typeof, arrays), spec=spec, wants_weights=wants_weights, wants_d=wants_d)
-    return _native_call(native.BACKWARD, spec, shapes, arrays, operands, *residuals, cotangents[0], dlast_c)
+    return _native_call(native.BACKWARD, spec, shapes, arrays, operands, *residuals, *given)
 
 
 def _backward_in_jax(*arrays: Array, spec: Spec, wants_weights: bool, wants_d: bool) -> list[Array]:

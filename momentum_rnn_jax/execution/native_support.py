@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from momentum_rnn_jax import _compat, native
 from momentum_rnn_jax.cores import GRU, LSTM, Core, Elman, Orthogonal
+from momentum_rnn_jax.drives import Adam, Drive, Momentum, RMSProp
 
 DTYPES = (jnp.float32, jnp.float64)
 
@@ -33,10 +34,37 @@ def kind_of(core: Any) -> Kind | None:
     return None
 
 
+class DriveKind(NamedTuple):
+    """A drive as the kernels have it: its number there, and the letters of its states, v and m."""
+
+    number: int
+    states: tuple[str, ...]
+
+
+_DRIVES: dict[type | None, DriveKind] = {
+    None: DriveKind(-1, ()),
+    Adam: DriveKind(0, ("v", "m")),
+    RMSProp: DriveKind(1, ("m",)),
+    Momentum: DriveKind(2, ("v",)),
+}
+
+
+def drive_kind_of(drive: type[Drive] | None) -> DriveKind:
+    """The kernels' kind of a class of drives, or of none."""
+    return _DRIVES[drive]
+
+
+def runs_drive(drive: Drive, sequence: Any, gates: int) -> bool:
+    """Whether the kernels run a drive after the projection: its coefficients must be scalars, or one for every gate."""
+    if type(drive) not in _DRIVES or sequence.return_states:
+        return False
+    return all(jnp.shape(leaf) in ((), (1,), (gates,)) for leaf in jax.tree.leaves(drive))
+
+
 def why_not(core: Core, sequence: Any, drive_ahead: bool, *, asked: bool) -> str:
     """What prevents the kernels from running a core, empty if nothing does. `asked`, by name, they may run with several devices.
 
-    `drive_ahead`: there is no drive, or it filters the inputs.
+    `drive_ahead`: there is no drive, or it filters the inputs, or the kernels run it.
     """
     kind = kind_of(core)
     if kind is None:

@@ -7,10 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from momentum_rnn_jax.execution.native_operands import GRADIENTS, RESIDUALS, SHARED, STATES, Spec
-
-OUTPUTS = ("hs", "last_c", "cs", "gates")
-COTANGENTS = ("hs", "last_c")
+from momentum_rnn_jax.execution.native_operands import GRADIENTS, OUTPUTS, RESIDUALS, SHARED, STATES, Spec
 
 
 def batch_forward(primitive: Any, args: Sequence[Array], dims: Sequence[Any], *, spec: Spec) -> Any:
@@ -22,7 +19,7 @@ def batch_forward(primitive: Any, args: Sequence[Array], dims: Sequence[Any], *,
 
 def batch_backward(primitive: Any, args: Sequence[Array], dims: Sequence[Any], **params: Any) -> Any:
     """The batching rule of the backward pass. Each of what is mapped over has gradients of the weights, if they are wanted."""
-    names = (*params["spec"].present, *RESIDUALS, *COTANGENTS)[: len(args)]
+    names = (*params["spec"].present, *RESIDUALS, *params["spec"].outputs)
     if not params["wants_weights"] and _one_set_of_weights(names, args, dims):
         return _by_batch(primitive, names, GRADIENTS, args, dims, params)
     return _by_runs(primitive, args, dims, params)
@@ -42,7 +39,9 @@ def _by_batch(
         return _none(primitive, args, dims, params)
 
     def joined(name: str, arg: Array, dim: Any) -> Array:
-        if name in SHARED or _is_left_out(arg, dim):
+        if _is_left_out(arg, dim):
+            return arg.reshape(-1)
+        if name in SHARED:
             return arg
         axis = _batch_axis(name)
         arg = jnp.moveaxis(_front(arg, dim, size), 0, axis)

@@ -63,6 +63,7 @@ class Plan:
       residuals: what the forward pass stores for the backward pass: "pre_activations" (and the states), "states" (of every
         step), or "checkpoints" (the states between chunks).
       return_states: the states of every step are returned.
+      native_drive: the kernels run the drive too, after the projection.
     """
 
     chunk: int | None = None
@@ -71,6 +72,7 @@ class Plan:
     merged: bool = False
     residuals: Literal["pre_activations", "states", "checkpoints"] = "pre_activations"
     return_states: bool = False
+    native_drive: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Execution:
         if self.strategy == "cudnn":
             return f"cudnn: NVIDIA's LSTM after the projection and the drive; {self.drive}."
         merged = ", merged with every step's product" if self.plan.merged else ""
+        merged = ", with the projection" if merged and self.plan.native_drive else merged
         gates = "gates" if self.strategy == "native" else "pre-activations"
         backward = {
             "pre_activations": f"stores the states and {gates} of every step",
@@ -179,9 +182,12 @@ def _plan(cell: Cell, sequence: Sequence, remat: str | int, strategy: str) -> Pl
     # What is left of an initial velocity is added to the projected inputs, ahead of the steps.
     initial_velocity = filter_inputs and not _from_zero(drive, sequence)
     native = strategy == "native"
+    native_drive = native and not in_front and native_support.runs_drive(drive, sequence, gates)
     few = features <= (NATIVE_FEATURES if native and batch >= NATIVE_BATCH else FEW_FEATURES)
     merged = in_front and few and not initial_velocity and (native or core.additive)
-    plan = Plan(None, filter_inputs, initial_velocity, merged, "states", sequence.return_states)
+    # In front of a drive of the kernels, each of its vectors takes the product with a few features alone.
+    merged = merged or (native_drive and features <= FEW_FEATURES)
+    plan = Plan(None, filter_inputs, initial_velocity, merged, "states", sequence.return_states, native_drive)
     if not isinstance(time, int):
         return dataclasses.replace(plan, residuals="pre_activations" if remat == "none" else "states")
     if isinstance(remat, int):
@@ -189,7 +195,7 @@ def _plan(cell: Cell, sequence: Sequence, remat: str | int, strategy: str) -> Pl
     pre_activations = time * batch * gates * jnp.dtype(sequence.dtype).itemsize
     small = pre_activations <= (NATIVE_STORED_BYTES if native else STORED_BYTES)
     plan = dataclasses.replace(plan, residuals="pre_activations" if small or remat == "none" else "states")
-    if native and in_front:
+    if native and (in_front or native_drive):
         return plan
     rows, steps = (ROWS, time) if in_front else (NATIVE_DRIVE_ROWS, time) if native else (DRIVE_ROWS, DRIVE_STEPS)
     wanted = max(1, min(time, steps, rows // max(1, batch)))
@@ -236,7 +242,8 @@ def _drive_in_words(cell: RecurrentCell, sequence: Sequence, plan: Plan) -> str:
         return "no drive"
     if plan.filter_inputs:
         return f"the drive filters the input features ({sequence.shape[-1]}), in front of the projection"
-    return "the drive acts on the gates, after the projection"
+    where = ", in the kernels" if plan.native_drive else ""
+    return f"the drive acts on the gates, after the projection{where}"
 
 
 def _why_not(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: str, remat: str | int) -> dict[str, str]:
@@ -248,6 +255,7 @@ def _why_not(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: 
     if method == "auto" and jax.default_backend() == "cpu":
         associative = associative or "on a CPU a scan of the steps was measured to be faster"
     drive_ahead = type(cell.drive) is Identity or _filters_inputs(cell, sequence, on_cudnn=False)
+    drive_ahead = drive_ahead or native_support.runs_drive(cell.drive, sequence, cell.core.drive_features)
     return {
         "native": native_support.why_not(cell.core, sequence, drive_ahead, asked=method == "native"),
         "cudnn": _why_not_cudnn(cell, sequence, remat, asked=method == "cudnn"),
