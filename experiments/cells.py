@@ -40,11 +40,19 @@ def _hippo_driven_lstm(hidden_features: int, memory_order: int = 8) -> mr.Recurr
     return mr.Cell(mr.LSTM(hidden_features), mr.HiPPO(memory_order))
 
 
-def _assorted_lstm(hidden_features: int, window: int = 1) -> mr.RecurrentCell:
+def _layer_norm_lstm(hidden_features: int) -> mr.RecurrentCell:
+    return mr.Cell(mr.LayerNormLSTM(hidden_features))
+
+
+def _momentum_layer_norm_lstm(hidden_features: int, mu: float = 0.6, step_size: float = 0.6) -> mr.RecurrentCell:
+    return mr.Cell(mr.LayerNormLSTM(hidden_features), mr.Momentum(mu, step_size))
+
+
+def _atn_lstm(hidden_features: int, window: int = 1) -> mr.RecurrentCell:
     return mr.Cell(mr.Normalized(mr.LSTM(hidden_features), mr.AssortedTime(window)))
 
 
-def _momentum_assorted_lstm(
+def _momentum_atn_lstm(
     hidden_features: int, mu: float = 0.6, step_size: float = 0.6, window: int = 1
 ) -> mr.RecurrentCell:  # drive, then norm: which cancels the step size and the gain, and leaves the direction of momentum
     return mr.Cell(mr.Normalized(mr.LSTM(hidden_features), mr.AssortedTime(window)), mr.Momentum(mu, step_size))
@@ -92,8 +100,10 @@ CELLS: dict[str, Callable[..., Any]] = {name: getattr(mr.named, name) for name i
     "hippo": _hippo,
     "momentum_hippo": _momentum_hippo,
     "hippo_driven_lstm": _hippo_driven_lstm,
-    "assorted_lstm": _assorted_lstm,
-    "momentum_assorted_lstm": _momentum_assorted_lstm,
+    "layer_norm_lstm": _layer_norm_lstm,
+    "momentum_layer_norm_lstm": _momentum_layer_norm_lstm,
+    "atn_lstm": _atn_lstm,
+    "momentum_atn_lstm": _momentum_atn_lstm,
     "feedforward": _feedforward,
     "time_decay": _time_decay,
     "conv_lstm": _conv_lstm,

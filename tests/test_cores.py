@@ -8,7 +8,7 @@ import scipy.linalg
 
 import momentum_rnn_jax as mr
 from momentum_rnn_jax import activations, orthogonal
-from tests.registry import CORES, assert_close
+from tests.registry import CORES, FEATURES, assert_close
 
 H = 4
 
@@ -69,11 +69,11 @@ def test_gru_equation(float64):
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_init_has_the_declared_names_shapes_and_dtype(name, dtype):
     cell = mr.Cell(CORES[name])
-    params = cell.init(jax.random.key(0), 3, dtype)
+    params = cell.init(jax.random.key(0), FEATURES, dtype)
     assert {k: v.shape for k, v in params["core"].items()} == cell.core.param_shapes()
-    assert {k: v.shape for k, v in params["input"].items()} == cell.core.input_shapes(3)
+    assert {k: v.shape for k, v in params["input"].items()} == cell.core.input_shapes(FEATURES)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(dtype)}
-    again, other = cell.init(jax.random.key(0), 3, dtype), cell.init(jax.random.key(1), 3, dtype)
+    again, other = cell.init(jax.random.key(0), FEATURES, dtype), cell.init(jax.random.key(1), FEATURES, dtype)
     assert_close(params, again, 0)
     assert not np.array_equal(params["input"]["kernel"], other["input"]["kernel"])
 

@@ -324,7 +324,8 @@ class TestModules:
         with pytest.raises(TypeError, match=r"dtype must be a floating-point dtype, .* got 'bf16'"):
             make("LSTMCell", dtype="bf16")
         with pytest.raises(
-            ValueError, match="method must be one of 'auto', 'stepwise', 'chunked', 'associative', 'cudnn', 'native', got 'fast'"
+            ValueError,
+            match="method must be one of 'auto', 'stepwise', 'chunked', 'associative', 'cudnn', 'native', 'hoisted', got 'fast'",
         ):
             mnnx.RNN(make("LSTMCell"), method="fast")
         with pytest.raises(ValueError, match="hidden_features must be an integer of at least 1, got 0"):

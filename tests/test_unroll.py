@@ -35,7 +35,7 @@ def wrong(params, part, entry, value):
         (
             lambda p: mr.unroll(CELL, p, XS, method="fast"),
             ValueError,
-            "method must be one of 'auto', 'stepwise', 'chunked', 'associative', 'cudnn', 'native', got 'fast'",
+            "method must be one of 'auto', 'stepwise', 'chunked', 'associative', 'cudnn', 'native', 'hoisted', got 'fast'",
         ),
         (lambda p: mr.unroll("lstm", p, XS), TypeError, "cell must be an instance of RecurrentCell, got 'lstm'"),
         (

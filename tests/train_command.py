@@ -65,7 +65,13 @@ def stand_in(name, *paths, **options):
 
     if name in ("ptb", "text"):
         return Dataset(text(90), text(21), text(16), Info(name, "language", 7, {"source": "random"}, tuple("abcdefg")))
-    if name in ("mnist", "digits", "drifts"):
+    if name == "moving":
+        frames = [random.uniform(size=(examples, 6, 16, 16, 1)).astype(np.float32) for examples in (9, 5, 5)]
+        classes = [random.integers(0, 10, len(part)).astype(np.int32) for part in frames]
+        if options["predict"] == "class":
+            return Dataset(*map(Split, frames, classes), Info(name, "classify", 10, {"source": "random"}))
+        return Dataset(*map(Split, frames, frames), Info(name, "frames", 1, {"source": "random"}))
+    if name in ("mnist", "digits", "drifts", "trajectories"):
         return Dataset(images(9), images(5), images(5), Info(name, "classify", 10, {"source": "random"}))
     return Dataset(speech(9), speech(5), speech(5), Info(name, "regress", 129, {"source": "random"}))
 

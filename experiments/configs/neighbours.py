@@ -53,74 +53,74 @@ ROWS = {
                      adam_b1=0.9, adam_b2=0.999, optimizer_eps=1e-8, clip_norm=1.0, batch_size=50, epochs=30),
         "HiPPO: trajectories, an LSTM behind a HiPPO drive"),
     "adding_atn_lstm": Row(
-        Adding(cell="assorted_lstm", window=25, hidden_features=60, length=100, held_out=1000, optimizer="rmsprop",
+        Adding(cell="atn_lstm", window=25, hidden_features=60, length=100, held_out=1000, optimizer="rmsprop",
                learning_rate=1e-3, rmsprop_decay=0.99, clip_norm=None, batch_size=50, steps_per_epoch=2000, epochs=10),
         "ATN: LSTM normalised over 25 steps"),
     "adding_layer_norm_lstm": Row(
-        Adding(cell="assorted_lstm", window=1, hidden_features=60, length=100, held_out=1000, optimizer="rmsprop",
+        Adding(cell="layer_norm_lstm", hidden_features=60, length=100, held_out=1000, optimizer="rmsprop",
                learning_rate=1e-3, rmsprop_decay=0.99, clip_norm=None, batch_size=50, steps_per_epoch=2000, epochs=10),
         "ATN: LSTM with layer normalisation, its case of one step"),
     "adding_momentum_atn_lstm": Row(
-        Adding(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=25, hidden_features=60, length=100, held_out=1000,
+        Adding(cell="momentum_atn_lstm", mu=0.6, step_size=0.6, window=25, hidden_features=60, length=100, held_out=1000,
                optimizer="rmsprop", learning_rate=1e-3, rmsprop_decay=0.99, clip_norm=None, batch_size=50, steps_per_epoch=2000,
                epochs=10),
         "ATN: the same behind momentum, whose scale it cancels"),
     "adding_momentum_layer_norm_lstm": Row(
-        Adding(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=1, hidden_features=60, length=100, held_out=1000,
+        Adding(cell="momentum_layer_norm_lstm", mu=0.6, step_size=0.6, hidden_features=60, length=100, held_out=1000,
                optimizer="rmsprop", learning_rate=1e-3, rmsprop_decay=0.99, clip_norm=None, batch_size=50, steps_per_epoch=2000,
                epochs=10),
         "ATN: layer normalisation behind momentum: what momentum is without its scale"),
     "copying_atn_lstm": Row(
-        Copying(cell="assorted_lstm", window=45, hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
+        Copying(cell="atn_lstm", window=45, hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
                 learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128, steps_per_epoch=100, epochs=40),
         "ATN: LSTM normalised over 45 steps"),
     "copying_layer_norm_lstm": Row(
-        Copying(cell="assorted_lstm", window=1, hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
+        Copying(cell="layer_norm_lstm", hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
                 learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128, steps_per_epoch=100, epochs=40),
         "ATN: LSTM with layer normalisation, its case of one step"),
     "copying_momentum_atn_lstm": Row(
-        Copying(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=45, hidden_features=68, length=100, held_out=1000,
+        Copying(cell="momentum_atn_lstm", mu=0.6, step_size=0.6, window=45, hidden_features=68, length=100, held_out=1000,
                 optimizer="rmsprop", learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128,
                 steps_per_epoch=100, epochs=40),
         "ATN: the same behind momentum, whose scale it cancels"),
     "copying_momentum_layer_norm_lstm": Row(
-        Copying(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=1, hidden_features=68, length=100, held_out=1000,
+        Copying(cell="momentum_layer_norm_lstm", mu=0.6, step_size=0.6, hidden_features=68, length=100, held_out=1000,
                 optimizer="rmsprop", learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128,
                 steps_per_epoch=100, epochs=40),
         "ATN: layer normalisation behind momentum: what momentum is without its scale"),
     "denoise_atn_lstm": Row(
-        Denoise(cell="assorted_lstm", window=45, hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
+        Denoise(cell="atn_lstm", window=45, hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
                 learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128, steps_per_epoch=100, epochs=40),
         "ATN: LSTM normalised over 45 steps"),
     "denoise_layer_norm_lstm": Row(
-        Denoise(cell="assorted_lstm", window=1, hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
+        Denoise(cell="layer_norm_lstm", hidden_features=68, length=100, held_out=1000, optimizer="rmsprop",
                 learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128, steps_per_epoch=100, epochs=40),
         "ATN: LSTM with layer normalisation, its case of one step"),
     "denoise_momentum_atn_lstm": Row(
-        Denoise(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=45, hidden_features=68, length=100, held_out=1000,
+        Denoise(cell="momentum_atn_lstm", mu=0.6, step_size=0.6, window=45, hidden_features=68, length=100, held_out=1000,
                 optimizer="rmsprop", learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128,
                 steps_per_epoch=100, epochs=40),
         "ATN: the same behind momentum, whose scale it cancels"),
     "denoise_momentum_layer_norm_lstm": Row(
-        Denoise(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=1, hidden_features=68, length=100, held_out=1000,
+        Denoise(cell="momentum_layer_norm_lstm", mu=0.6, step_size=0.6, hidden_features=68, length=100, held_out=1000,
                 optimizer="rmsprop", learning_rate=2e-4, rmsprop_decay=0.99, clip_norm=None, batch_size=128,
                 steps_per_epoch=100, epochs=40),
         "ATN: layer normalisation behind momentum: what momentum is without its scale"),
-    "characters_atn_lstm": Row(
-        Text(cell="assorted_lstm", window=20, unit="character", hidden_features=200, layers=1, embedding_features=200, bptt=220,
+    "text_atn_lstm": Row(
+        Text(cell="atn_lstm", window=20, unit="character", hidden_features=200, layers=1, embedding_features=200, bptt=220,
              optimizer="adam", learning_rate=1e-2, adam_b1=0.9, adam_b2=0.999, clip_norm=3.0, batch_size=32, epochs=150),
         "ATN: LSTM normalised over 20 steps"),
-    "characters_layer_norm_lstm": Row(
-        Text(cell="assorted_lstm", window=1, unit="character", hidden_features=200, layers=1, embedding_features=200, bptt=220,
+    "text_layer_norm_lstm": Row(
+        Text(cell="layer_norm_lstm", unit="character", hidden_features=200, layers=1, embedding_features=200, bptt=220,
              optimizer="adam", learning_rate=1e-2, adam_b1=0.9, adam_b2=0.999, clip_norm=3.0, batch_size=32, epochs=150),
         "ATN: LSTM with layer normalisation, its case of one step"),
-    "characters_momentum_atn_lstm": Row(
-        Text(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=20, unit="character", hidden_features=200, layers=1,
+    "text_momentum_atn_lstm": Row(
+        Text(cell="momentum_atn_lstm", mu=0.6, step_size=0.6, window=20, unit="character", hidden_features=200, layers=1,
              embedding_features=200, bptt=220, optimizer="adam", learning_rate=1e-2, adam_b1=0.9, adam_b2=0.999, clip_norm=3.0,
              batch_size=32, epochs=150),
         "ATN: the same behind momentum, whose scale it cancels"),
-    "characters_momentum_layer_norm_lstm": Row(
-        Text(cell="momentum_assorted_lstm", mu=0.6, step_size=0.6, window=1, unit="character", hidden_features=200, layers=1,
+    "text_momentum_layer_norm_lstm": Row(
+        Text(cell="momentum_layer_norm_lstm", mu=0.6, step_size=0.6, unit="character", hidden_features=200, layers=1,
              embedding_features=200, bptt=220, optimizer="adam", learning_rate=1e-2, adam_b1=0.9, adam_b2=0.999, clip_norm=3.0,
              batch_size=32, epochs=150),
         "ATN: layer normalisation behind momentum: what momentum is without its scale"),
