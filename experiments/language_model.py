@@ -55,8 +55,7 @@ class LanguageModel:
     @property
     def stack(self) -> mr.Stack:
         """The layers."""
-        core: Any = self.cell.core  # a dataclass, which the base of all cores is not
-        last = dataclasses.replace(self.cell, core=dataclasses.replace(core, hidden_features=self.embedding_features))
+        last = dataclasses.replace(self.cell, core=_resized(self.cell.core, self.embedding_features))
         return mr.Stack((self.cell,) * (self.layers - 1) + (last,))
 
     def init(self, key: Array) -> Params:
@@ -125,3 +124,10 @@ class LanguageModel:
         """The same model with the bases of orthogonal cores moved to the current matrices; other cores are unchanged."""
         cells = zip(self.stack.cells, params["cells"], strict=True)
         return {**params, "cells": tuple(rebase_cell(cell, layer, project=project) for cell, layer in cells)}
+
+
+def _resized(core: Any, hidden_features: int) -> Any:
+    """A core, or what a wrapper wraps, with another number of hidden features."""
+    if "hidden_features" in {field.name for field in dataclasses.fields(core)}:
+        return dataclasses.replace(core, hidden_features=hidden_features)
+    return dataclasses.replace(core, core=_resized(core.core, hidden_features))

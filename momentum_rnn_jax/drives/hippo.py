@@ -11,8 +11,8 @@ from momentum_rnn_jax import _checks
 from momentum_rnn_jax._describe import describe
 from momentum_rnn_jax._pytree import hyperparameter, pytree_dataclass, state_type, static
 from momentum_rnn_jax.drives.base import Drive
-from momentum_rnn_jax.hippo import basis
 from momentum_rnn_jax.hippo.memory import Memory
+from momentum_rnn_jax.hippo.transition import basis_at
 
 
 @state_type
@@ -84,7 +84,7 @@ class HiPPO(Drive):
         _checks.elements("order", self.order, {"the basis": (self.order, self.order)})
         if self.readout is None:
             newest = np.zeros(1) if self.measure == "lagt" else np.ones(1)
-            object.__setattr__(self, "readout", basis(newest, self.order, self.measure)[0])
+            object.__setattr__(self, "readout", basis_at(newest, self.order, self.measure)[0])
         shape = np.shape(self.readout)
         if len(shape) > 2 or (shape and shape[0] != self.order and (len(shape) == 1 or shape[0] != 1)):
             raise ValueError(
