@@ -21,7 +21,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(RUN) -m pytest -n $(WORKERS) --dist worksteal --durations=10
 
-# All tests, and XLA's code is that of users but for LLVM's optimisation: `make test` compiles more quickly (tests/conftest.py).
+# All tests, with XLA's default code generation but for LLVM's optimisation; `make test` compiles faster (tests/conftest.py).
 test-all: $(VENV)/.installed
 	XLA_FLAGS="$${XLA_FLAGS---xla_backend_optimization_level=0}" $(RUN) -m pytest -n $(WORKERS) --dist worksteal --durations=10 -m "exhaustive or not exhaustive"
 

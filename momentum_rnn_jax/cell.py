@@ -68,7 +68,7 @@ class RecurrentCell(abc.ABC):
         in_features = _checks.size("in_features", in_features)
         _checks.elements("in_features", in_features, self.core.input_shapes(in_features))
         _checks.float_dtype("dtype", dtype)
-        core = self.core.init_beside(core_key, in_features, dtype)
+        core = self.core.init_for_inputs(core_key, in_features, dtype)
         params = {"input": self.core.init_input(input_key, in_features, dtype), "core": core}
         if self.trainable_initial_state:
             state = self.core.initial_state(self.core.prepare(params["core"]), (), dtype)

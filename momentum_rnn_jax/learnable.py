@@ -20,7 +20,7 @@ Learnable = Kind | Mapping[str, Kind] | tuple[str, ...] | list[str] | None
 """What a Flax cell learns.
 
 None: nothing. "scalar", "per_unit" or "each": μ and the step size of the drive, one of each, one for every unit of every gate, or
-as many as they have numbers.
+one for every element of the hyper-parameter's array.
 Otherwise hyper-parameters by name, of the drive, the core or the cell: `("mu", "beta")` for one number each, or a mapping such as
 `{"mu": "per_unit", "beta": "scalar"}`. A name may be dotted, "core.tau" or "drives.0.mu", and stands for every hyper-parameter
 whose path ends with it; where two names stand for the same one, the longer name counts.
@@ -66,7 +66,7 @@ def init_offsets(cell: RecurrentCell, learnable: Learnable, dtype: Any) -> dict[
     Args:
       cell: whose hyper-parameters they are.
       learnable: which, and whether one for all units; one for each, (G·H,), in a core what its `units_of` says, mostly (H,); or
-        one for each number that the hyper-parameter has.
+        one for every element of the hyper-parameter's array.
       dtype: of the offsets.
 
     Raises:

@@ -27,8 +27,8 @@ class TimedState(NamedTuple):
 class TimedCell(RecurrentCell):
     """A cell whose first input feature is the time: `x_t = [time_t, features]`, and `u_t = W features + b_x`.
 
-    Times are those since the sequence, or episode, began: they grow, and each example has its own. With `Δ_t = time_t -
-    time_{t-1}`, from `time_0 = 0`,
+    Times count from the start of the sequence or episode, must not decrease (which is not checked), and are each example's own.
+    With `Δ_t = time_t - time_{t-1}`, from `time_0 = 0`,
 
     - `Momentum` takes steps of that length, `mu^Δ_t`, as `Momentum.resampled` says; the first of them counts as 1;
     - `HiPPORNN` with the measure "legs" takes the step δ = Δ_t / time_t, whatever the number of inputs so far. Where the time is

@@ -13,7 +13,7 @@ from momentum_rnn_jax import native
 from momentum_rnn_jax.execution import native as execution
 from momentum_rnn_jax.execution import native_call, resolve
 from momentum_rnn_jax.execution.native_operands import GRADIENTS, HYPERPARAMETERS, OUTPUTS, RESIDUALS, Operands, Spec
-from momentum_rnn_jax.execution.native_support import drive_kind_of
+from momentum_rnn_jax.execution.native_support import DRIVE_KINDS
 from tests.registry import assert_close, split_floats
 from tests.test_native import CORES, GATES, TOLERANCE, assert_near, loss, problem
 from tests.test_native import instruction_set as instruction_set  # a fixture
@@ -49,7 +49,7 @@ def random_call(random, core, kind, dtype, sizes, *, how, masked, keep, block):
     def between(low, high):
         return random.uniform(low, high, G).astype(dtype)
 
-    states, names = drive_kind_of(kind).states, [field.name for field in dataclasses.fields(kind)]
+    states, names = DRIVE_KINDS[kind].states, [field.name for field in dataclasses.fields(kind)]
     given = {"kernel": normal(H, G, scale=H**-0.5), "bias": normal(G), "first_h": normal(B, H)}
     given |= {} if how == "d" else {"x": normal(T, B, F), "input": normal(F, G, scale=F**-0.5)}
     given |= {"d": given["x"] @ given["input"] if how == "ahead" else normal(T, B, G)} if how != "x" else {}

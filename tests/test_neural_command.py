@@ -92,7 +92,8 @@ def test_a_run_that_is_stopped_goes_on_behind_its_last_fit(small, tmp_path, monk
 
     monkeypatch.setattr(Trainer, "fit", stopped)
     assert main(*command) == 128 + signal.SIGINT
-    assert capsys.readouterr().err == f"error: stopped; the same command goes on behind the last fit in {tmp_path / 'run'}\n"
+    message = f"stopped; run the same command to resume after the last finished fit in {tmp_path / 'run'}"
+    assert capsys.readouterr().err == f"error: {message}\n"
     assert sorted(path.name for path in (tmp_path / "run" / "fits").iterdir()) == ["smoother-trial0.json", "smoother-trial0.npz"]
     assert main(*command) == 0
     assert count[0] == 4  # the second trial again, and then the one that is scored

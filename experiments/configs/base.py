@@ -202,7 +202,7 @@ class Drifts(Sequences):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trajectories(Sequences):
-    """Smooth paths. train_every, test_every: each so many-th sample is kept for training and validation, and for testing."""
+    """Smooth paths. train_every, test_every: every n-th sample is kept for training and validation, and for testing."""
 
     task, title, score = "trajectories", "trajectories", "accuracy"
     train_every: int = 1

@@ -19,11 +19,11 @@ SEED = 0  # belongs to the task and not to a run
 
 
 def load(*, train_every: int = 1, test_every: int = 1) -> Dataset:
-    """Three splits: (examples, 100 // every, 3) float32, and one of ten classes, in each of which they are equally frequent.
+    """Three splits of (examples, 100 // every, 3) float32, with balanced labels of ten classes.
 
     Args:
-      train_every: training and validation keep each so many-th sample.
-      test_every: the test split keeps each so many-th.
+      train_every: keep every n-th sample for training and validation.
+      test_every: the same for testing.
 
     Raises:
       ValueError: a rate leaves no sample.

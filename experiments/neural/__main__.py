@@ -1,6 +1,6 @@
 """Firing rates from spikes: momentum cells beside the Neural Data Transformer: `python -m experiments.neural`.
 
-Tunes each rate model with equally many trials, trains the best setting with every seed, and writes a table and a figure.
+Tries six settings of each rate model (two of the control), trains the best one with every seed, and writes a table and a figure.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 text = study.run(folder, chosen, as_typed(MODULE, arguments), lambda line: print(line, flush=True))
         except StoppedError as error:
             raise StoppedError(
-                f"stopped; the same command goes on behind the last fit in {folder}", error.status - 128
+                f"stopped; run the same command to resume after the last finished fit in {folder}", error.status - 128
             ) from error
         print(f"\n{text}\n\nWrote {folder} in {time.perf_counter() - start:.0f} s")
 
@@ -43,7 +43,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """The command line's options; a wrong one ends the program with status 2."""
     parser = OneLineParser(MODULE, __doc__)
     parser.add_argument(
-        "--out", type=a_path, required=True, help="the run's folder; one of the same options is gone on with, whatever its models"
+        "--out",
+        type=a_path,
+        required=True,
+        help="the run's folder; a run with the same options is resumed, also with other models",
     )
     parser.add_argument("--data", choices=("chaotic", "lorenz"), default="chaotic", help="the population (default: %(default)s)")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), help="which models (default: all)")

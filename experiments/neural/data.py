@@ -67,7 +67,8 @@ def chaotic_rates(
 def chaotic(conditions: int = 130, repeats: int = 10, seed: int = WEIGHTS_SEED) -> Population:
     """The chaotic network's population, with 50 neurons and 100 bins of 10 ms; 30 spikes a second where a rate peaks.
 
-    `seed` is that of initial states and spikes; the weights are the released ones whatever it is.
+    `seed` is that of initial states and spikes; the weights are the released ones whatever it is. With the default seed, initial
+    states and weights come from the same random numbers, so they are not independent.
     """
     random = np.random.RandomState(seed)
     W = chaotic_weights()

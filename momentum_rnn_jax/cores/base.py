@@ -86,8 +86,8 @@ class Core(abc.ABC):
     def init(self, key: Array, dtype: Any = float) -> Params:
         """New parameters, with the shapes of `param_shapes`, in JAX's default float dtype unless another is given."""
 
-    def init_beside(self, key: Array, in_features: int, dtype: Any = float) -> Params:
-        """`init` in a cell with F input features; a core defines it whose parameters start by a spread that depends on F."""
+    def init_for_inputs(self, key: Array, in_features: int, dtype: Any = float) -> Params:
+        """`init` in a cell with F input features; override it if the initial scale depends on F."""
         return self.init(key, dtype)
 
     def init_input(self, key: Array, in_features: int, dtype: Any = float) -> Params:

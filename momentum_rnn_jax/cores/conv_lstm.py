@@ -31,8 +31,8 @@ class ConvLSTM(ConvCore):
     Raises:
       TypeError, ValueError: an argument is of the wrong kind, or not allowed.
 
-    Source: Shi et al., arXiv 1506.04214; agrees with the released code of Nayebi et al., arXiv 1807.00053, to rounding. Without
-    peepholes it is Flax's `ConvLSTMCell`.
+    Source: Shi et al., arXiv 1506.04214, but for its output gate, whose peephole sees c_t; agrees with the released code of
+    Nayebi et al., arXiv 1807.00053, to rounding. Without peepholes it is Flax's `ConvLSTMCell`.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> cell = mr.Cell(mr.ConvLSTM(4, image=(6, 5)), mr.Momentum())

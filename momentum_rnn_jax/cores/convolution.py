@@ -1,4 +1,4 @@
-"""What every convolutional core does: images for states, convolutions for products."""
+"""The base of convolutional cores, and convolutions with any number of leading axes."""
 
 import math
 from typing import Any, ClassVar, NamedTuple
@@ -16,7 +16,7 @@ PADDINGS = ("SAME", "CIRCULAR")
 
 
 class ConvCore(Core):
-    """What every convolutional core does: inputs, drive, states and outputs are images, (..., height, width, channels).
+    """Base class of cores on images: inputs, drives, states and outputs are (..., height, width, channels).
 
     `hidden_features` is the number of channels of the output. Convolutions are cross-correlations with kernels
     (kernel height, kernel width, in, out), keep the size of the image, and pad as Flax's do: one more at the end where the

@@ -121,9 +121,9 @@ class HiPPORNN(Core):
         return shapes | ({"bias": (H,)} if self.hidden_feedback and self.input_bias else {})
 
     def init(self, key: Array, dtype: Any = float) -> Params:
-        return self.init_beside(key, 1, dtype)
+        return self.init_for_inputs(key, 1, dtype)
 
-    def init_beside(self, key: Array, in_features: int, dtype: Any = float) -> Params:
+    def init_for_inputs(self, key: Array, in_features: int, dtype: Any = float) -> Params:
         check_init(key, dtype, in_features)
         H, MN = self.hidden_features, self.memory_size * self.memory.order
         shapes = self.param_shapes()

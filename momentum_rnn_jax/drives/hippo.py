@@ -1,4 +1,4 @@
-"""HiPPO as a drive: a linear memory of many moments of the projected input, of which momentum is the first."""
+"""HiPPO as a drive: the past of the projected input as N polynomial coefficients. Momentum is the first-order case."""
 
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ class HiPPO(Drive):
         the newest point. In Flax `learnable={"readout": "each"}` learns every one of them.
       measure: what of the past is weighted how. "legs": all of it alike, without a timescale. "legt", "lmu": a window of `1/dt`
         steps, in two bases. "lagt": a past that fades.
-      discretization: "bilinear", "backward", "forward" or "zoh". "forward" is unstable for "legs" while t < (N + 1)/2.
+      discretization: "bilinear", "backward", "forward" or "zoh". "forward" is unstable for "legs" while t < N/2.
       dt: the step of a measure other than "legs", in units of its window; 0.01 unless given.
       init_t: of "legs": 0 if the first input is taken for the whole past, `c_1 = (u_1, 0, …)`, after which t = 1, 2, …; 1 if the
         past is zero, and t = 1 at the first input.

@@ -18,7 +18,7 @@ from momentum_rnn_jax.execution import front
 from momentum_rnn_jax.execution.front import Front, Inputs
 from momentum_rnn_jax.execution.native_call import call
 from momentum_rnn_jax.execution.native_operands import DRIVE_STATES, HYPERPARAMETERS, Operands, Spec
-from momentum_rnn_jax.execution.native_support import drive_kind_of
+from momentum_rnn_jax.execution.native_support import DRIVE_KINDS
 from momentum_rnn_jax.execution.resolve import Plan
 from momentum_rnn_jax.execution.scan import Problem, Result
 from momentum_rnn_jax.execution.steps import chunks, joined, split
@@ -79,7 +79,7 @@ def _chunk(plan: Plan, arranged: Front, state: CellState, inputs: Inputs) -> tup
     hs = hs.reshape(hs.shape[0], *inputs.x.shape[1:-1], hs.shape[-1])
     core = LSTMState(found["last_c"].reshape(hs.shape[1:]), hs[-1]) if "last_c" in found else type(state.core)(hs[-1])
     if plan.native_drive:
-        last = (found[f"last_{letter}"] for letter in drive_kind_of(type(weights.drive)).states)
+        last = (found[f"last_{letter}"] for letter in DRIVE_KINDS[type(weights.drive)].states)
         drive = type(drive)(*(new.reshape(old.shape) for new, old in zip(last, drive, strict=True)))
     return CellState(drive, core), (hs, drives)
 
@@ -91,7 +91,7 @@ def _drive_operands(arranged: Front, first: Any, kernel: Array) -> dict[str, Arr
     given = {name: getattr(drive, name) for name in HYPERPARAMETERS if hasattr(drive, name)}
     found = {name: jnp.broadcast_to(jnp.asarray(value, kernel.dtype), gates) for name, value in given.items()}
     for when, state in (("first", first), ("start", start)):
-        for letter, leaf in zip(drive_kind_of(type(drive)).states, state or (), strict=state is not None):
+        for letter, leaf in zip(DRIVE_KINDS[type(drive)].states, state or (), strict=state is not None):
             found[f"{when}_{letter}"] = leaf.reshape(-1, *gates)
     return found
 

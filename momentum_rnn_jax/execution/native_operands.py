@@ -8,7 +8,7 @@ from jax import Array
 
 from momentum_rnn_jax.cores import KernelCore
 from momentum_rnn_jax.drives import Drive
-from momentum_rnn_jax.execution.native_support import DriveKind, Kind, drive_kind_of, kind_of
+from momentum_rnn_jax.execution.native_support import DRIVE_KINDS, DriveKind, Kind, kind_of
 
 LANES = 16  # what the hidden units of residuals are padded to a multiple of
 HYPERPARAMETERS = ("mu", "step_size", "beta", "eps")  # of a drive that the kernels run
@@ -92,7 +92,7 @@ class Spec:
     @property
     def drive_kind(self) -> DriveKind:
         """The kernels' kind of the drive."""
-        return drive_kind_of(self.drive)
+        return DRIVE_KINDS[self.drive]
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class DriveKind(NamedTuple):
     states: tuple[str, ...]
 
 
-_DRIVES: dict[type | None, DriveKind] = {
+DRIVE_KINDS: dict[type | None, DriveKind] = {
     None: DriveKind(-1, ()),
     Adam: DriveKind(0, ("v", "m")),
     RMSProp: DriveKind(1, ("m",)),
@@ -49,14 +49,9 @@ _DRIVES: dict[type | None, DriveKind] = {
 }
 
 
-def drive_kind_of(drive: type[Drive] | None) -> DriveKind:
-    """The kernels' kind of a class of drives, or of none."""
-    return _DRIVES[drive]
-
-
 def runs_drive(drive: Drive, sequence: Any, gates: int) -> bool:
     """Whether the kernels run a drive after the projection: its coefficients must be scalars, or one for every gate."""
-    if type(drive) not in _DRIVES or sequence.return_states:
+    if type(drive) not in DRIVE_KINDS or sequence.return_states:
         return False
     return all(jnp.shape(leaf) in ((), (1,), (gates,)) for leaf in jax.tree.leaves(drive))
 

@@ -164,8 +164,8 @@ def decide(cell: RecurrentCell, prepared: Params, sequence: Sequence, method: st
     if strategy == "hoisted":
         assert isinstance(cell, Cell)
         filter_inputs = isinstance(cell.drive, LinearDrive) and _filters_inputs(cell, sequence, on_cudnn=False)
-        plan = dataclasses.replace(plan, filter_inputs=filter_inputs)
-        plan = dataclasses.replace(plan, initial_velocity=filter_inputs and not _from_zero(cell.drive, sequence))
+        initial_velocity = filter_inputs and not _from_zero(cell.drive, sequence)
+        plan = dataclasses.replace(plan, filter_inputs=filter_inputs, initial_velocity=initial_velocity)
     elif strategy in ("chunked", "cudnn", "native"):
         assert isinstance(cell, Cell)
         plan = _plan(cell, sequence, remat, strategy)

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from momentum_rnn_jax.hippo.transition import Matrix, basis, nodes, transition
+from momentum_rnn_jax.hippo.transition import Matrix, basis_at, nodes, transition
 
 
 class Rotation(NamedTuple):
@@ -71,9 +71,9 @@ def step(discretization: str, q: Array, f: Array, delta: Array, fresh: Array | N
 
 
 def hold(c: Array, f: Array, ratio: Array, fresh: Array | None) -> Array:
-    """One step of "zoh": the past takes the first part, `ratio`, of the whole, and f the rest; c (..., N), f (...) -> (..., N).
+    """One step of "zoh": the past shrinks to the first `ratio` of the interval, f fills the rest; c (..., N), f (...).
 
-    Exact, in O(N²): the polynomial that c stands for is evaluated at N nodes, and projected on polynomials that are longer.
+    Exact, in O(N²): the polynomial of c is evaluated at N Gauss nodes and projected onto the basis of the longer interval.
     """
     order = c.shape[-1]
     y, weights = (jnp.asarray(array, c.dtype) for array in nodes(order))
@@ -81,7 +81,7 @@ def hold(c: Array, f: Array, ratio: Array, fresh: Array | None) -> Array:
     constant = f[..., np.newaxis] * start.reshape((1,) * f.ndim + (order,))
     ratio = jnp.expand_dims(ratio, -1)
     past = c - constant if fresh is None else jnp.where(jnp.expand_dims(fresh, -1), jnp.zeros_like(c), c - constant)
-    at_nodes = past @ jnp.asarray(basis(nodes(order)[0], order).T, c.dtype)
+    at_nodes = past @ jnp.asarray(basis_at(nodes(order)[0], order, "legs").T, c.dtype)
     at_nodes = at_nodes * ratio * weights.reshape((1,) * f.ndim + (order,))
     x = 2 * ratio * y.reshape((1,) * f.ndim + (order,)) - 1
 

@@ -125,8 +125,8 @@ def basis_at(at: Matrix, order: int, measure: str) -> Matrix:
     """`basis` of points that are known to be allowed; in NumPy alone, so that constructing a drive runs nothing on a device."""
     n = np.arange(order)
     if measure == "lagt":
-        return _laguerre(at, len(n))
-    return _legendre(2 * at - 1, len(n)) * ((-1.0) ** n if measure == "lmu" else np.sqrt(2 * n + 1))
+        return _laguerre(at, order)
+    return np.polynomial.legendre.legvander(2 * at - 1, order - 1) * ((-1.0) ** n if measure == "lmu" else np.sqrt(2 * n + 1))
 
 
 @functools.cache
@@ -142,15 +142,7 @@ def rescaling(order: int, ratio: float) -> Matrix:
     `E[n,k] = ratio ∫ g_k(y) g_n(ratio y) dy` over [0, 1], with `g_n(s) = r_n P_n(2s - 1)`: no exponential, no eigenvectors.
     """
     y, weights = nodes(order)
-    return ratio * (basis(ratio * y, order) * weights[:, None]).T @ basis(y, order)
-
-
-def _legendre(x: Matrix, order: int) -> Matrix:
-    """P_0 … P_{N-1} at x, (P, N)."""
-    values = [np.ones_like(x), x]
-    for n in range(1, order - 1):
-        values.append(((2 * n + 1) * x * values[n] - n * values[n - 1]) / (n + 1))
-    return np.stack(values[:order], axis=-1)
+    return ratio * (basis_at(ratio * y, order, "legs") * weights[:, None]).T @ basis_at(y, order, "legs")
 
 
 def _laguerre(tau: Matrix, order: int) -> Matrix:
