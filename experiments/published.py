@@ -8,7 +8,7 @@ our run is unlike theirs.
 from typing import NamedTuple
 
 from experiments.configs import CONFIGS
-from experiments.configs.base import ACCURACY, CODE, MSE, PERPLEXITY, Number
+from experiments.configs.row import ACCURACY, CODE, MSE, PERPLEXITY, Number
 from experiments.sweep import ABLATION as AXES
 
 # The ablation of momentum and step size: a row for each mu, a column for each step size. With (0, 1) the cell is the plain one.

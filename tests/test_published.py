@@ -5,8 +5,8 @@ import pytest
 
 from experiments import published
 from experiments.configs import CONFIGS
-from experiments.configs.base import ACCURACY, CODE, CONFIRMED, CROSS_ENTROPY, CURVES, MSE, PERPLEXITY, SOURCES
-from experiments.configs.base import VALIDATION_PERPLEXITY as VALIDATION
+from experiments.configs.row import ACCURACY, CODE, CONFIRMED, CROSS_ENTROPY, CURVES, MSE, PERPLEXITY, SOURCES
+from experiments.configs.row import VALIDATION_PERPLEXITY as VALIDATION
 from experiments.published import ABLATION, AXES
 
 ROWS_OF_TABLES = [name for name, row in CONFIGS.items() if row.what.startswith("Table")]

@@ -9,7 +9,8 @@ from typing import Any
 
 from experiments.command import CommandError
 from experiments.configs import controls, demo, memory, neighbours, spoken_digits, table1, table2, table3, table4, table5, text
-from experiments.configs.base import Config, Row
+from experiments.configs.base import Config
+from experiments.configs.row import Row
 
 __all__ = ["CONFIGS", "Config", "ConfigError", "Row", "get", "override"]
 

@@ -4,7 +4,8 @@ A constant input is amplified by the gain s / (1 - mu) = 1 / 7. The forget gate'
 by that gain, and the core's; a plain LSTM has it twice: -4 (1 + 1 / 7) / 2.
 """
 
-from experiments.configs.base import CODE, MSE, PERPLEXITY, Number, PennTreebank, Row, SpokenDigits, Timit
+from experiments.configs.base import PennTreebank, SpokenDigits, Timit
+from experiments.configs.row import CODE, MSE, PERPLEXITY, Number, Row
 
 # fmt: off
 ROWS = {

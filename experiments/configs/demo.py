@@ -6,7 +6,8 @@ falls to zero along a cosine. For the digits, 0.02 was taken over 0.01 after pil
 two seeds, 20 epochs, forget bias 3. For the drifts nothing was tuned: task and settings were fixed before any score was seen.
 """
 
-from experiments.configs.base import Digits, Drifts, Row
+from experiments.configs.base import Digits, Drifts
+from experiments.configs.row import Row
 
 # fmt: off
 ROWS = {

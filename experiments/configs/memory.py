@@ -3,7 +3,8 @@
 Most inputs are exactly zero, hence the larger eps of the adaptive drives.
 """
 
-from experiments.configs.base import Adding, Copying, Denoise, Row
+from experiments.configs.base import Adding, Copying, Denoise
+from experiments.configs.row import Row
 
 # fmt: off
 ROWS = {

@@ -1,16 +1,7 @@
 """The tasks of neighbouring work: HiPPO, assorted-time normalisation (ATN), and convolutional recurrence."""
 
-from experiments.configs.base import (
-    Adding,
-    BitReversedMnist,
-    Copying,
-    Denoise,
-    MovingDigits,
-    MovingFrames,
-    Row,
-    Text,
-    Trajectories,
-)
+from experiments.configs.base import Adding, BitReversedMnist, Copying, Denoise, MovingDigits, MovingFrames, Text, Trajectories
+from experiments.configs.row import Row
 
 # fmt: off
 ROWS = {

@@ -1,6 +1,7 @@
 """Tables 2 and 5 on the Free Spoken Digits, which everybody may have; nothing was published of these runs."""
 
-from experiments.configs.base import Row, SpokenDigits
+from experiments.configs.base import SpokenDigits
+from experiments.configs.row import Row
 
 # fmt: off
 ROWS = {

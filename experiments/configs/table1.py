@@ -4,7 +4,8 @@ The published rows of the SRLSTM were made with a cell whose velocity contains t
 equation: the first is `released_nesterov_lstm`, the second `scheduled_restart_lstm`.
 """
 
-from experiments.configs.base import ACCURACY, BASELINE, CROSS_ENTROPY, CURVES, RECALLED, Mnist, Number, PermutedMnist, Row
+from experiments.configs.base import Mnist, PermutedMnist
+from experiments.configs.row import ACCURACY, BASELINE, CROSS_ENTROPY, CURVES, RECALLED, Number, Row
 
 UNLIKE = (
     "the last 5,000 training images are held out, and the epoch is chosen on them; the authors chose on the test split",

@@ -4,7 +4,8 @@ The step size of 0.1 alone, without momentum, gives most of what the table shows
 forget gate's bias in the input's projection: `experiments.configs.controls` tells these apart. Of the SRLSTM, see Table 1.
 """
 
-from experiments.configs.base import CONFIRMED, CURVES, MSE, RECALLED, Number, Row, Timit
+from experiments.configs.base import Timit
+from experiments.configs.row import CONFIRMED, CURVES, MSE, RECALLED, Number, Row
 from experiments.configs.table1 import PAPERS_EQUATION
 
 UNLIKE = (

@@ -1,6 +1,7 @@
 """Table 3: the Penn Treebank by word, the AWD-LSTM's recipe with the paper's cells."""
 
-from experiments.configs.base import CONFIRMED, PERPLEXITY, RECALLED, VALIDATION_PERPLEXITY, Number, PennTreebank, Row
+from experiments.configs.base import PennTreebank
+from experiments.configs.row import CONFIRMED, PERPLEXITY, RECALLED, VALIDATION_PERPLEXITY, Number, Row
 
 UNLIKE = (
     "a scheduled restart's count goes on from window to window, as all states do; theirs begins anew",

@@ -1,6 +1,7 @@
 """Table 4: orthogonal cells (DTRIV) on permuted MNIST."""
 
-from experiments.configs.base import ACCURACY, CROSS_ENTROPY, CURVES, RECALLED, Number, PermutedMnist, Row
+from experiments.configs.base import PermutedMnist
+from experiments.configs.row import ACCURACY, CROSS_ENTROPY, CURVES, RECALLED, Number, Row
 from experiments.configs.table1 import UNLIKE as AS_IN_TABLE_1
 
 UNLIKE = (*AS_IN_TABLE_1, "a base moves between two optimiser steps, theirs between a forward and its backward pass")

@@ -1,6 +1,7 @@
 """Table 5: orthogonal cells (DTRIV) on TIMIT."""
 
-from experiments.configs.base import CONFIRMED, CURVES, MSE, RECALLED, Number, Row, Timit
+from experiments.configs.base import Timit
+from experiments.configs.row import CONFIRMED, CURVES, MSE, RECALLED, Number, Row
 from experiments.configs.table2 import UNLIKE as AS_IN_TABLE_2
 
 UNLIKE = (*AS_IN_TABLE_2, "a base moves between two optimiser steps, theirs between a forward and its backward pass")

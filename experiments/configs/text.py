@@ -1,6 +1,7 @@
 """A small model of the characters of any text, in no table of the paper; the settings are ours, not tuned."""
 
-from experiments.configs.base import Row, Text
+from experiments.configs.base import Text
+from experiments.configs.row import Row
 
 # fmt: off
 ROWS = {

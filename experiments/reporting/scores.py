@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from experiments.configs import base
+from experiments.configs import row
 from experiments.configs.base import TASKS
 from experiments.reporting.runs import Group, Run
 
@@ -25,14 +25,14 @@ def of_task(task: str, run: Run) -> list[Score]:
     assert run.test is not None
     if TASKS[task].score == "perplexity":
         return [
-            Score(base.PERPLEXITY, lambda run: _test(run)["test_perplexity"], False),
-            Score(base.VALIDATION_PERPLEXITY, lambda run: run.epochs[_test(run)["epoch"] - 1]["validation_perplexity"], False),
+            Score(row.PERPLEXITY, lambda run: _test(run)["test_perplexity"], False),
+            Score(row.VALIDATION_PERPLEXITY, lambda run: run.epochs[_test(run)["epoch"] - 1]["validation_perplexity"], False),
         ]
-    mean_of = base.MSE if TASKS[task].score == "squared error" else base.CROSS_ENTROPY
+    mean_of = row.MSE if TASKS[task].score == "squared error" else row.CROSS_ENTROPY
     loss = Score(mean_of, lambda run: _test(run)["test_loss"], False)
     if "test_accuracy" not in run.test:
         return [loss]
-    accuracy = Score(base.ACCURACY, lambda run: 100 * _test(run)["test_accuracy"], True)
+    accuracy = Score(row.ACCURACY, lambda run: 100 * _test(run)["test_accuracy"], True)
     return [accuracy, loss] if TASKS[task].score == "accuracy" else [loss, accuracy]
 
 

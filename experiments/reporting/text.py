@@ -10,7 +10,8 @@ import numpy as np
 from experiments import checkpoint, published, record
 from experiments.command import RunError
 from experiments.configs import CONFIGS
-from experiments.configs.base import SOURCES, TASKS, Number
+from experiments.configs.base import TASKS
+from experiments.configs.row import SOURCES, Number
 from experiments.published import Published
 from experiments.reporting import controls, figures, intervals
 from experiments.reporting.runs import Group, Run, circumstances_of
