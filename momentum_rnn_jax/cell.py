@@ -52,6 +52,7 @@ class RecurrentCell(abc.ABC):
     core: Core
     trainable_initial_state: bool = False
     why_stepwise: ClassVar[str] = ""
+    why_not_reversed: ClassVar[str] = ""  # why a sequence cannot be run backwards, such as one with times
 
     def init(self, key: Array, in_features: int, dtype: Any = float) -> Params:
         """New parameters: `{"input": {"kernel": W, "bias": b_x}, "core": {…}}`, and `"initial"` where the start is trained.
@@ -211,6 +212,13 @@ class RecurrentCell(abc.ABC):
         if x.shape[-1] != features:
             raise ValueError(f"{name} has {x.shape[-1]} features (shape {x.shape}), the parameters were made for {features}.")
         return x.astype(params["input"]["kernel"].dtype)
+
+    def fill_padding(self, xs: Array, valid: Array, state: CellState | None) -> Array:
+        """Inputs (time, batch…, F) with harmless ones at padded steps, where `valid` is False: what they give is discarded.
+
+        Ones, because drives that divide by a root may have no derivative at zero, and zero times that is not zero.
+        """
+        return _masked.select(valid, xs, jnp.ones_like(xs))
 
     def features_of(self, params: Params) -> int:
         """F, the number of input features that parameters were made for."""

@@ -10,7 +10,7 @@ from momentum_rnn_jax._describe import describe
 from momentum_rnn_jax._dtypes import at_least_float32
 from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, state_type, static
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
-from momentum_rnn_jax.cores import Core, HiPPORNN, affine
+from momentum_rnn_jax.cores import Core, HiPPORNN
 from momentum_rnn_jax.drives import Drive, Identity
 
 
@@ -28,6 +28,7 @@ class TimedCell(RecurrentCell):
     """A cell whose first input feature is the time: `x_t = [time_t, features]`, and `u_t = W features + b_x`.
 
     Times count from the start of the sequence or episode, must not decrease (which is not checked), and are each example's own.
+    They are computed in the cell's dtype: 16 bits lose their last digits. A core's `init_t` has no effect here.
     With `Δ_t = time_t - time_{t-1}`, from `time_0 = 0`,
 
     - `Momentum` takes steps of that length, `mu^Δ_t`, as `Momentum.resampled` says; the first of them counts as 1;
@@ -63,6 +64,7 @@ class TimedCell(RecurrentCell):
     trainable_initial_state: bool = static(default=False)
 
     why_stepwise: ClassVar[str] = "the steps of TimedCell have lengths of their own, which the fast paths do not take"
+    why_not_reversed: ClassVar[str] = "whose times must not decrease"
 
     def __post_init__(self) -> None:
         core = _checks.instance("core", self.core, Core)
@@ -87,7 +89,15 @@ class TimedCell(RecurrentCell):
 
     def project(self, prepared: Params, x: Array) -> Array:
         """`u = W features + b_x`: (..., F), the time first, -> (..., G·H)."""
-        return affine(prepared["input"], x[..., 1:])
+        return self.core.project(prepared["input"], x[..., 1:])
+
+    def fill_padding(self, xs: Array, valid: Array, state: CellState | None) -> Array:
+        """As in `RecurrentCell`, with the time one after the last valid one: a step backwards in time may overflow."""
+        last = jnp.take_along_axis(xs[..., 0], jnp.maximum(valid.sum(0) - 1, 0)[jnp.newaxis], axis=0)[0]
+        before = jnp.zeros_like(last) if state is None else state.drive.time.astype(last.dtype)
+        time = jnp.where(valid.any(0), last, before) + 1
+        filled = super().fill_padding(xs, valid, state)
+        return filled.at[..., 0].set(jnp.where(valid, xs[..., 0], time[jnp.newaxis]))
 
     def advance(self, prepared: Params, state: CellState, x: Array, noise: Any = None) -> tuple[CellState, Array]:
         before, steps, inner = state.drive

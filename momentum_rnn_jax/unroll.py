@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from momentum_rnn_jax import _checks, _masked
+from momentum_rnn_jax import _checks
 from momentum_rnn_jax._masked import Masks
 from momentum_rnn_jax.cell import CellState, Params, RecurrentCell
 from momentum_rnn_jax.execution import associative, chunked, cudnn, hoisted, native
@@ -297,8 +297,7 @@ def _run(
     if seq_lengths is not None:
         lengths = _checks.clamped_lengths(seq_lengths, xs.shape[0])
         valid = jax.lax.broadcasted_iota(jnp.int32, leading, 0) < lengths[jnp.newaxis]
-        # Ones, because drives that divide by a root may have no derivative at zero, and zero times that is not zero.
-        xs = _masked.select(valid, xs, jnp.ones_like(xs))
+        xs = cell.fill_padding(xs, valid, state)
         resets = None if resets is None else jnp.asarray(resets) & valid
     start = cell.start(prepared, leading[1:])
     state = None if state is None else jax.tree.map(jnp.asarray, state)

@@ -245,3 +245,26 @@ class TestRefusals:
             lyapunov_spectrum(self.cell, params, xs)
         text = "hoisted: projection and drive for all steps at once, then a scan of the core's step; no drive."
         assert mr.explain(self.cell, params, xs) == text
+
+
+def test_a_projection_of_a_user_s_own_is_not_taken_for_an_affine_one():
+    @mr.pytree_dataclass
+    class Rectified(mr.ConvElman):
+        def project(self, params, x):
+            return jax.nn.relu(super().project(params, x))
+
+    cell = mr.Cell(Rectified(8, (3, 2)), mr.Momentum(0.9, 0.5))
+    params, xs = cell.init(jax.random.key(0), 2), jax.random.normal(jax.random.key(1), (6, 2, 3, 2, 2))
+    expected = mr.unroll(cell, params, xs, method="stepwise")[1]
+    np.testing.assert_allclose(mr.unroll(cell, params, xs)[1], expected, atol=1e-5)
+
+
+def test_a_state_of_another_batch_is_refused_by_a_network():
+    network = mr.Network([mr.Cell(mr.ConvElman(2, (3, 2))), mr.Cell(mr.ConvElman(2, (3, 2)))])
+    params = network.init(jax.random.key(0), 1)
+    with pytest.raises(ValueError, match="state"):
+        network.step(params, network.initial_state(params, (3,)), jnp.ones((2, 3, 2, 1)))
+    with pytest.raises(ValueError, match="state"):
+        network.step(
+            params, network.initial_state(params, (2,))._replace(outputs=(jnp.ones(3), jnp.ones(3))), jnp.ones((2, 3, 2, 1))
+        )

@@ -1,5 +1,6 @@
 """HiPPO: what the memory holds, what the drive and the core make of it, and time stamps."""
 
+import functools
 import re
 
 import jax
@@ -302,3 +303,54 @@ def test_the_figure(tmp_path, capsys):
     assert (tmp_path / "memory.png").stat().st_size > 10_000
     errors = [float(error) for error in re.findall(r"root mean square error (\S+) over", capsys.readouterr().out)]
     assert errors == pytest.approx([0.094, 0.019, 0.319], abs=0.005)  # what docs/neighbours/hippo.md says
+
+
+class TestPaddingOfTimes:
+    @pytest.mark.parametrize("drive", [mr.Identity(), mr.Momentum(mu=0.6)])
+    def test_padding_has_no_gradient_whatever_the_times(self, float64, drive):
+        """A step from 5 to a time of 1, or one of hundreds backwards, would be singular."""
+        cell = mr.TimedCell(mr.HiPPORNN(4, memory_order=3), drive)
+        params, lengths = cell.init(jax.random.key(0), 2), jnp.array([5, 7, 0])
+        signal = jax.random.normal(jax.random.key(1), (7, 3, 1))
+
+        @jax.jit
+        @functools.partial(jax.grad, argnums=(0, 1))
+        def gradient(params, xs, state, lengths):
+            return (mr.unroll(cell, params, xs, state, seq_lengths=lengths)[1] ** 2).sum()
+
+        for scale, given in ((1.0, None), (1000.0, 500.0)):
+            times = scale * jnp.arange(1, 8.0)[:, None, None] * jnp.ones((1, 3, 1))
+            xs = jnp.concatenate([times, signal], -1)
+            state = cell.initial_state(params, (3,))
+            if given is not None:
+                state = state._replace(drive=state.drive._replace(time=jnp.full(3, given), steps=jnp.full(3, 2, jnp.int32)))
+            found = gradient(params, xs.at[5:, 0].set(jnp.nan).at[:, 2].set(jnp.nan), state, lengths)
+            example = lambda tree, e: jax.tree.map(lambda leaf: leaf[e : e + 1], tree)  # noqa: E731
+            one = gradient(params, xs[:5, :1], example(state, 0), jnp.array([5]))
+            other = gradient(params, xs[:, 1:2], example(state, 1), jnp.array([7]))
+            assert_close(found[0], jax.tree.map(jnp.add, one[0], other[0]), 1e-10)
+            assert_close(found[1][:5, :1], one[1], 1e-10)
+            assert not np.asarray(found[1][5:, 0]).any()
+            assert not np.asarray(found[1][:, 2]).any()
+
+    def test_times_that_run_backwards_are_refused(self):
+        module = mnnx.RNN(mnnx.RecurrentCell(mr.TimedCell(mr.HiPPORNN(3)), 2, rngs=nnx.Rngs(0)), reverse=True)
+        with pytest.raises(ValueError, match="reverse must be False for TimedCell, whose times must not decrease"):
+            module(jnp.ones((1, 4, 2)))
+
+    def test_a_projection_of_the_core_s_own_is_used(self):
+        class Twice(mr.Elman):
+            def project(self, params, x):
+                return 2 * super().project(params, x)
+
+        core = mr.pytree_dataclass(Twice)(3)
+        plain, timed = mr.Cell(core), mr.TimedCell(core)
+        params = timed.init(jax.random.key(0), 3)
+        xs = jax.random.normal(jax.random.key(1), (4, 2, 2))
+        times = jnp.arange(1, 5.0)[:, None, None] * jnp.ones((1, 2, 1))
+        expected = mr.unroll(plain, params, xs)[1]
+        np.testing.assert_allclose(mr.unroll(timed, params, jnp.concatenate([times, xs], -1))[1], expected, rtol=1e-6)
+
+    def test_an_empty_batch(self):
+        for cell in (mr.Cell(mr.HiPPORNN(3)), mr.TimedCell(mr.HiPPORNN(3))):
+            assert mr.unroll(cell, cell.init(jax.random.key(0), 2), jnp.ones((3, 0, 2)))[1].shape == (3, 0, 3)

@@ -142,10 +142,11 @@ def problem(case):
 
 def reference(cell, params, xs, state, resets=None, seq_lengths=None, noise=None, return_states=False):
     """What `unroll` promises, in the simplest way: a loop over `cell.step` that says what resets and lengths are."""
-    start = cell.initial_state(params, xs.shape[1:-1])
+    leading = cell.core.batch_shape(xs.shape)
+    start = cell.initial_state(params, leading[1:])
     state = start if state is None else state
-    resets = jnp.zeros(xs.shape[:-1], bool) if resets is None else resets
-    seq_lengths = jnp.full(xs.shape[1:-1], len(xs)) if seq_lengths is None else seq_lengths.astype(int)
+    resets = jnp.zeros(leading, bool) if resets is None else resets
+    seq_lengths = jnp.full(leading[1:], len(xs)) if seq_lengths is None else seq_lengths.astype(int)
 
     def select(mask, chosen, other):
         return jax.tree.map(lambda a, b: jnp.where(mask.reshape(mask.shape + (1,) * (b.ndim - mask.ndim)), a, b), chosen, other)

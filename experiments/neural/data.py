@@ -125,7 +125,7 @@ DATA = {"chaotic": (chaotic, 130), "lorenz": (lorenz, 65)}  # and how many condi
 def load(name: str, conditions: int | None = None) -> Population:
     """The data set of that name, one of `DATA`, with so many conditions; by default as many as are usual."""
     make, all_conditions = DATA[name]
-    return make(conditions or all_conditions)
+    return make(all_conditions if conditions is None else conditions)
 
 
 def _population(rates: np.ndarray, repeats: int, random: np.random.RandomState, origin: dict[str, Any]) -> Population:

@@ -42,7 +42,7 @@ class Core(abc.ABC):
     num_gates: ClassVar[int]
     input_bias: ClassVar[bool] = True
     feature_axes: ClassVar[int] = 1  # the axes of one example's input, drive and output: 3 where they are images
-    affine_projection: ClassVar[bool] = False  # of a core with a `project` of its own: whether it is affine in x
+    affine_projection: ClassVar[bool] = False  # declared with a `project` of its own: whether it is affine in x
     hidden_features: int
 
     def __post_init__(self) -> None:

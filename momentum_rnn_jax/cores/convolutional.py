@@ -211,6 +211,7 @@ class ConvIntersection(ConvCore):
     forget_bias: float = static(default=1.0)
 
     num_gates: ClassVar[int] = 5
+    affine_projection: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

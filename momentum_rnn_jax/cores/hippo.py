@@ -223,7 +223,7 @@ class HiPPORNN(Core):
 
     def _read(self, prepared: Params, state: HiPPORNNState, memory: Array, rest: Array) -> tuple[HiPPORNNState, Array]:
         """The new state and output, of the new memory."""
-        flat = memory.reshape(*memory.shape[:-2], -1).astype(rest.dtype)
+        flat = memory.reshape(*memory.shape[:-2], math.prod(memory.shape[-2:])).astype(rest.dtype)
         z = rest + flat @ prepared["read_kernel"]
         if self.hidden_feedback:
             z = z + state.h @ prepared["kernel"]

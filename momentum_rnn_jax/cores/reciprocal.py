@@ -74,6 +74,7 @@ class ReciprocalGated(_Reciprocal):
     residual_features: int = static(default=0, kw_only=True)
 
     num_gates: ClassVar[int] = 2
+    affine_projection: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         set_fields(self, lambda name, value: _checks.integer(name, value, low=0, high=_checks.INT32_MAX), "residual_features")

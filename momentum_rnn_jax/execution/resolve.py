@@ -206,7 +206,8 @@ def _plan(cell: Cell, sequence: Sequence, remat: str | int, strategy: str) -> Pl
 def _filters_inputs(cell: Cell, sequence: Sequence, *, on_cudnn: bool) -> bool:
     """Whether the drive acts on the inputs: it may, and there are fewer of them, with two of the filter's own, than gates."""
     core, gates = cell.core, cell.core.drive_features
-    if type(core).project is not Core.project and not core.affine_projection:
+    owner = next(base for base in type(core).__mro__ if "project" in vars(base))
+    if owner is not Core and not vars(owner).get("affine_projection"):  # an inherited promise is of another projection
         return False
     return _may_filter(cell.drive, gates, sequence, on_cudnn) and sequence.shape[-1] + 2 < gates
 

@@ -86,6 +86,8 @@ def run(
         _checks.lengths("seq_lengths", seq_lengths, batch_shape, xs.shape[0])
         seq_lengths = _checks.clamped_lengths(seq_lengths, xs.shape[0])
     if reverse:
+        if cell.why_not_reversed:
+            raise ValueError(f"reverse must be False for {type(cell).__name__}, {cell.why_not_reversed}.")
         xs = _flip(xs, seq_lengths)
         if resets is not None:
             # Backwards, an episode begins with the step after the one that begins it forwards.
