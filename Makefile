@@ -64,7 +64,7 @@ $(VENV)-bench/.installed: setup.cfg pyproject.toml
 clean:
 	rm -rf .venv .venv-* .cache build dist *.egg-info
 
-$(VENV)/.installed: setup.cfg pyproject.toml
+$(VENV)/.installed: setup.cfg pyproject.toml setup.py $(wildcard native/*)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version)'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --upgrade pip

@@ -281,8 +281,9 @@ auto binding() {
 
 #pragma GCC visibility push(default)
 
-XLA_FFI_DEFINE_HANDLER_SYMBOL(momentum_rnn_forward, call<true>, binding());
-XLA_FFI_DEFINE_HANDLER_SYMBOL(momentum_rnn_backward, call<false>, binding());
+// The number is raised when what the operands mean changes, here and in `momentum_rnn_jax/native`: a library of another is then not called.
+XLA_FFI_DEFINE_HANDLER_SYMBOL(momentum_rnn_jax_forward_2, call<true>, binding());
+XLA_FFI_DEFINE_HANDLER_SYMBOL(momentum_rnn_jax_backward_2, call<false>, binding());
 
 // The instruction set in use: 0 for the platform's baseline, 3 and 4 for x86-64-v3 and -v4.
 extern "C" int momentum_rnn_target() { return chosen == V4 ? 4 : chosen == V3 ? 3 : 0; }

@@ -41,6 +41,22 @@ def test_a_library_that_does_not_fit_is_left_out_with_one_warning(tmp_path, monk
         native.why_not.cache_clear()
 
 
+@pytest.mark.skipif(not native.LIBRARY.exists(), reason="there is no library to be of another version")
+def test_a_library_of_another_version_is_left_out_with_one_warning(monkeypatch):
+    """As after a checkout of other sources, without a new installation."""
+    monkeypatch.delenv("MOMENTUM_RNN_JAX_NATIVE", raising=False)
+    monkeypatch.setattr(native, "TARGETS", ("momentum_rnn_jax_forward_1000", "momentum_rnn_jax_backward_1000"))
+    native.why_not.cache_clear()
+    try:
+        with pytest.warns(
+            UserWarning, match="runs without its native kernels: .* of another version of the package; .*`make native`"
+        ):
+            assert "another version" in native.why_not()
+    finally:
+        monkeypatch.undo()
+        native.why_not.cache_clear()
+
+
 def test_an_environment_variable_leaves_them_out():
     code = "import momentum_rnn_jax as mr; from momentum_rnn_jax import native; print(native.why_not())"
     run = subprocess.run(

@@ -29,8 +29,12 @@ def why_not() -> str:
         return "the native kernels are not installed"
     try:
         library = _library()
-        for name, symbol in zip(TARGETS, (library.momentum_rnn_forward, library.momentum_rnn_backward), strict=True):
-            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(symbol), platform="cpu")
+        for name in TARGETS:
+            if not hasattr(library, name):
+                why = "the native kernels are those of another version of the package; install it again, or run `make native`"
+                warnings.warn(f"momentum_rnn_jax runs without its native kernels: {why}.", stacklevel=2)
+                return why
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(getattr(library, name)), platform="cpu")
     except Exception as error:  # whatever ctypes and XLA raise for a library made for another platform or version
         why = f"the native kernels do not work with this version of JAX ({str(error).splitlines()[0]})"
         warnings.warn(f"momentum_rnn_jax runs without its native kernels: {why}.", stacklevel=2)
