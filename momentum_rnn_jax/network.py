@@ -112,10 +112,6 @@ class Network:
         _checks.instance("state", state, NetworkState)
         for name, entries in state._asdict().items():
             self._check_length(f"state.{name}", entries)
-        batch_shape = self.cells[0].core.batch_shape(jnp.shape(x))
-        _checks.same_structure(
-            "state", state, jax.eval_shape(lambda params: self.initial_state(params, batch_shape), tuple(params))
-        )
         states, outputs = [], []
         for number, (cell, p, s) in enumerate(zip(self.cells, params, state.cells, strict=True)):
             parts = [_resized(state.outputs[source], cell.core) for source in self._sources(number)]

@@ -257,14 +257,3 @@ def test_a_projection_of_a_user_s_own_is_not_taken_for_an_affine_one():
     params, xs = cell.init(jax.random.key(0), 2), jax.random.normal(jax.random.key(1), (6, 2, 3, 2, 2))
     expected = mr.unroll(cell, params, xs, method="stepwise")[1]
     np.testing.assert_allclose(mr.unroll(cell, params, xs)[1], expected, atol=1e-5)
-
-
-def test_a_state_of_another_batch_is_refused_by_a_network():
-    network = mr.Network([mr.Cell(mr.ConvElman(2, (3, 2))), mr.Cell(mr.ConvElman(2, (3, 2)))])
-    params = network.init(jax.random.key(0), 1)
-    with pytest.raises(ValueError, match="state"):
-        network.step(params, network.initial_state(params, (3,)), jnp.ones((2, 3, 2, 1)))
-    with pytest.raises(ValueError, match="state"):
-        network.step(
-            params, network.initial_state(params, (2,))._replace(outputs=(jnp.ones(3), jnp.ones(3))), jnp.ones((2, 3, 2, 1))
-        )
