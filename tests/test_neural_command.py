@@ -1,4 +1,4 @@
-"""`python -m experiments.neural`: a tiny run in this process, its files, how it goes on, and what it refuses."""
+"""`python -m experiments.neural`: a tiny run in this process, its files, how it is resumed, and what it refuses."""
 
 import json
 import os

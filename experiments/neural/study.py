@@ -1,6 +1,6 @@
 """All rate models on one population: trials, the chosen one with every seed, a table and a figure.
 
-Each fit is a file of its own in the run's folder, written when it has ended: the same command goes on behind the last one.
+Each fit is a file of its own in the run's folder, written when it has ended: the same command resumes after the last one.
 """
 
 import dataclasses
