@@ -65,10 +65,6 @@ IMAGE = (moving.FRAME, moving.FRAME)
 class Feedforward(mr.ConvCore):
     """No recurrence: `h_t = elu(d_t)`. Behind momentum of step size 1 it is the "time decay" baseline."""
 
-    hidden_features: int = mr.static()
-    image: tuple[int, int] = mr.static()
-    kernel_size: tuple[int, int] = mr.static(default=(3, 3))
-    padding: str = mr.static(default="SAME")
     num_gates: ClassVar[int] = 1
 
     def param_shapes(self) -> dict[str, tuple[int, ...]]:

@@ -41,10 +41,6 @@ class ConvLSTM(ConvCore):
     (3, 8, 6, 5, 4)
     """
 
-    hidden_features: int = static()
-    image: tuple[int, int] = static()
-    kernel_size: tuple[int, int] = static(default=(3, 3))
-    padding: str = static(default="SAME")
     forget_bias: float = static(default=1.0)
     peepholes: bool = static(default=False)
 

@@ -8,28 +8,25 @@ import jax.numpy as jnp
 from jax import Array
 
 from momentum_rnn_jax import _checks
-from momentum_rnn_jax._pytree import set_fields
+from momentum_rnn_jax._pytree import pytree_dataclass, set_fields, static
 from momentum_rnn_jax.cores.base import Core, HiddenState, Params, check_init
 
 SIZES = ("hidden_features", "cell_features", "residual_features", "feedback_features", "image", "kernel_size")
 PADDINGS = ("SAME", "CIRCULAR")
 
 
+@pytree_dataclass
 class ConvCore(Core):
     """Base class of cores on images: inputs, drives, states and outputs are (..., height, width, channels).
 
     `hidden_features` is the number of channels of the output. Convolutions are cross-correlations with kernels
     (kernel height, kernel width, in, out), keep the size of the image, and pad as Flax's do: one more at the end where the
-    kernel's size is even. A subclass is a `pytree_dataclass` with the static fields `hidden_features`, `image`, `kernel_size` and
-    `padding`, and defines what a `Core` does.
+    kernel's size is even. A subclass is a `pytree_dataclass`, has the static fields `hidden_features`, `image`, `kernel_size` and
+    `padding` of this class, and defines what a `Core` does.
 
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> @mr.pytree_dataclass
     ... class Sum(mr.ConvCore):
-    ...     hidden_features: int = mr.static()
-    ...     image: tuple[int, int] = mr.static()
-    ...     kernel_size: tuple[int, int] = mr.static(default=(3, 3))
-    ...     padding: str = mr.static(default="SAME")
     ...     num_gates = 1
     ...     def param_shapes(self):
     ...         return {}
@@ -45,9 +42,10 @@ class ConvCore(Core):
 
     feature_axes: ClassVar[int] = 3
     affine_projection: ClassVar[bool] = True
-    image: tuple[int, int]
-    kernel_size: tuple[int, int]
-    padding: str
+    hidden_features: int = static()
+    image: tuple[int, int] = static()
+    kernel_size: tuple[int, int] = static(default=(3, 3))
+    padding: str = static(default="SAME")
 
     def __post_init__(self) -> None:
         super().__post_init__()

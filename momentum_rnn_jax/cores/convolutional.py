@@ -43,10 +43,6 @@ class ConvElman(ConvCore):
     (3, 8, 6, 5, 4)
     """
 
-    hidden_features: int = static()
-    image: tuple[int, int] = static()
-    kernel_size: tuple[int, int] = static(default=(3, 3))
-    padding: str = static(default="SAME")
     activation: str = static(default="elu")
     layer_norm: bool = static(default=False)
     eps: float = static(default=1e-12)
@@ -105,10 +101,6 @@ class ConvGRU(ConvCore):
     (3, 8, 6, 5, 4)
     """
 
-    hidden_features: int = static()
-    image: tuple[int, int] = static()
-    kernel_size: tuple[int, int] = static(default=(3, 3))
-    padding: str = static(default="SAME")
     reset_bias: float = static(default=1.0)
     update_bias: float = static(default=0.0)
 
@@ -155,10 +147,6 @@ class ConvUGRNN(ConvCore):
     (3, 8, 6, 5, 4)
     """
 
-    hidden_features: int = static()
-    image: tuple[int, int] = static()
-    kernel_size: tuple[int, int] = static(default=(3, 3))
-    padding: str = static(default="SAME")
     forget_bias: float = static(default=1.0)
 
     num_gates: ClassVar[int] = 2
@@ -204,10 +192,6 @@ class ConvIntersection(ConvCore):
     (3, 8, 6, 5, 4)
     """
 
-    hidden_features: int = static()
-    image: tuple[int, int] = static()
-    kernel_size: tuple[int, int] = static(default=(3, 3))
-    padding: str = static(default="SAME")
     forget_bias: float = static(default=1.0)
 
     num_gates: ClassVar[int] = 5

@@ -66,10 +66,6 @@ class ReciprocalGated(_Reciprocal):
     (3, 8, 6, 5, 4)
     """
 
-    hidden_features: int = static()
-    image: tuple[int, int] = static()
-    kernel_size: tuple[int, int] = static(default=(3, 3))
-    padding: str = static(default="SAME")
     cell_features: int = static(kw_only=True)
     residual_features: int = static(default=0, kw_only=True)
 
@@ -156,10 +152,7 @@ class SeparableReciprocalGated(_Reciprocal):
     (3, 8, 6, 5, 4)
     """
 
-    hidden_features: int = static()
-    image: tuple[int, int] = static()
     kernel_size: tuple[int, int] = static(default=(2, 2))
-    padding: str = static(default="SAME")
     cell_features: int = static(default=64, kw_only=True)
     output_kernel_size: tuple[int, int] = static(default=(3, 3), kw_only=True)
     tau_kernel_size: tuple[int, int] = static(default=(7, 7), kw_only=True)
