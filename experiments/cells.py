@@ -48,6 +48,18 @@ def _momentum_layer_norm_lstm(hidden_features: int, mu: float = 0.6, step_size: 
     return mr.Cell(mr.LayerNormLSTM(hidden_features), mr.Momentum(mu, step_size))
 
 
+def _input_norm_lstm(hidden_features: int, forget_bias: float = 1.0, init_scheme: str = "default") -> mr.RecurrentCell:
+    core = mr.LSTM(hidden_features, forget_bias=forget_bias, init_scheme=init_scheme)
+    return mr.Cell(core, mr.AssortedTimeNorm(1))  # over one step: a layer norm of the projected input, without gain and shift
+
+
+def _momentum_input_norm_lstm(
+    hidden_features: int, mu: float = 0.6, forget_bias: float = 1.0, init_scheme: str = "default"
+) -> mr.RecurrentCell:
+    core = mr.LSTM(hidden_features, forget_bias=forget_bias, init_scheme=init_scheme)
+    return mr.Cell(core, mr.Chain(mr.Momentum(mu, 1.0), mr.AssortedTimeNorm(1)))
+
+
 def _atn_lstm(hidden_features: int, window: int = 1) -> mr.RecurrentCell:
     return mr.Cell(mr.Normalized(mr.LSTM(hidden_features), mr.AssortedTime(window)))
 
@@ -98,6 +110,8 @@ CELLS: dict[str, Callable[..., Any]] = {name: getattr(mr.named, name) for name i
     "hippo_driven_lstm": _hippo_driven_lstm,
     "layer_norm_lstm": _layer_norm_lstm,
     "momentum_layer_norm_lstm": _momentum_layer_norm_lstm,
+    "input_norm_lstm": _input_norm_lstm,
+    "momentum_input_norm_lstm": _momentum_input_norm_lstm,
     "atn_lstm": _atn_lstm,
     "momentum_atn_lstm": _momentum_atn_lstm,
     "feedforward": _feedforward,

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from experiments import checkpoint, plots, runs, tables
+from experiments import checkpoint, plots, runs, tables, tasks
 from experiments.command import Signals
 from experiments.configs import demo
 
@@ -57,7 +57,7 @@ def run(folder: Path, seeds: int, epochs: int | None, hidden: int | None, comman
         for cell in CELLS:
             config = dataclasses.replace(demo.ROWS[f"{task}_{cell}"].config, **changes)
             configs = [dataclasses.replace(config, seed=seed) for seed in range(seeds)]
-            outcome = runs.train(f"{task} {cell}", configs, folder / task / cell, None, None, command, signals)
+            outcome = runs.train(f"{task} {cell}", configs, folder / task / cell, tasks.load, command, signals)
             found.setdefault(task, []).append(result(CELLS[cell], outcome, seeds))
     text = "\n\n".join(f"## {TITLES[task]}\n\n{table(of)}\n\n{verdict(of)}" for task, of in found.items())
     notes = (

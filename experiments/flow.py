@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 import momentum_rnn_jax as mr
-from experiments import checkpoint, flow_plots, record, runs
+from experiments import checkpoint, flow_plots, record, runs, tasks
 from experiments.command import Signals
 from experiments.comparison import CELLS
 from experiments.configs import demo
@@ -55,7 +55,7 @@ def run(folder: Path, names: Sequence[str], epochs: int, hidden: int, examples: 
             last["params"] = jax.tree.map(lambda leaf: np.asarray(leaf)[0], params)
             found[epoch] = look(last["params"], inputs, labels)
 
-        runs.train(name, [config], folder / "runs" / name, None, None, command, signals, observe=observe)
+        runs.train(name, [config], folder / "runs" / name, tasks.load, command, signals, observe=observe)
         checkpoint.save_params(folder / f"{name}.npz", last["params"])
     return write(folder, reports, pair, pair_title(hidden, examples), examples)
 

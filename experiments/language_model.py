@@ -35,6 +35,7 @@ class LanguageModel:
       weight_dropout: of entries of the recurrent kernels.
       activation_regularization: α of the penalty `α mean(y²)`, where y is the last layer's output after its dropout.
       temporal_regularization: β of the penalty `β mean((h_t - h_{t-1})²)` on the last layer's output before its dropout.
+      input_scale: the first layer reads `input_scale` times the embedding.
 
     Source: Merity et al., arXiv 1708.02182.
     """
@@ -50,6 +51,7 @@ class LanguageModel:
     weight_dropout: float = 0.0
     activation_regularization: float = 0.0
     temporal_regularization: float = 0.0
+    input_scale: float = 1.0
     dtype: Any = jnp.float32
 
     @property
@@ -91,7 +93,7 @@ class LanguageModel:
         locked = partial(drop, module=partial(mnnx.LockedDropout, time_major=True))  # one mask per window
         embedding, bias = (leaf.astype(self.dtype) for leaf in (params["embedding"]["kernel"], params["head"]["bias"]))
         words = drop(embedding, nnx.Dropout, self.embedding_dropout, broadcast_dims=(1,))  # one draw per word
-        hs = locked(words[jnp.swapaxes(batch.inputs, 0, 1)], rate=self.input_dropout)
+        hs = self.input_scale * locked(words[jnp.swapaxes(batch.inputs, 0, 1)], rate=self.input_dropout)
         states = []
         for number, (cell, layer, state, _) in enumerate(self.stack.layers(params["cells"], carry, None)):
             if number:

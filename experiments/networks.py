@@ -22,7 +22,7 @@ class Network:
     Parameters and outputs are float32; everything between is computed in `dtype`, except what 16 bits cannot represent well: an
     orthogonal matrix and the states of a drive.
 
-    Padding is not masked: outputs do not depend on later steps, and the loss ignores those behind the end of a sequence.
+    Outputs do not depend on padding, which native kernels skip where `lengths` are given.
     """
 
     cell: Any
@@ -47,19 +47,20 @@ class Network:
             kernel, bias = jax.nn.initializers.lecun_normal()(head_key, (hidden, self.outputs)), jnp.zeros(self.outputs)
         return {"cell": self.cell.init(cell_key, self.in_features), "head": {"kernel": kernel, "bias": bias}}
 
-    def apply(self, params: Params, inputs: Array) -> Array:
+    def apply(self, params: Params, inputs: Array, lengths: Array | None = None) -> Array:
         """(batch, time, features) -> (batch, time, outputs), or (batch, outputs) if only the last state is read.
 
         Of images, the head reads every pixel, and what it reads of the last state is averaged over them.
         """
-        hs = self.hidden_states(params, inputs)
+        hs = self.hidden_states(params, inputs, lengths)
         if self.every_step:
             return jnp.swapaxes(self.read(params, hs), 0, 1)
         return self.read(params, hs[-1]).mean(range(1, hs.ndim - 2))
 
-    def hidden_states(self, params: Params, inputs: Array) -> Array:
-        """(batch, time, features) -> (time, batch, H), in `dtype`."""
-        return mr.unroll(self.cell, params["cell"], self.input_scale * jnp.swapaxes(inputs, 0, 1), dtype=self.dtype)[1]
+    def hidden_states(self, params: Params, inputs: Array, lengths: Array | None = None) -> Array:
+        """(batch, time, features) -> (time, batch, H), in `dtype`; zeros from the end of each sequence on."""
+        xs = self.input_scale * jnp.swapaxes(inputs, 0, 1)
+        return mr.unroll(self.cell, params["cell"], xs, seq_lengths=lengths, dtype=self.dtype)[1]
 
     def read(self, params: Params, h: Array) -> Array:
         """The head: hidden states (..., H) -> (..., outputs)."""
@@ -72,7 +73,7 @@ class Network:
 
     def run(self, params: Params, carry: tuple[()], batch: Split, key: Array | None = None) -> tuple[tuple[()], Array, float]:
         """`(carry, outputs, penalty)`, as a language model's; there is no carry, randomness or penalty."""
-        return carry, self.apply(params, batch.inputs), 0.0
+        return carry, self.apply(params, batch.inputs, batch.lengths), 0.0
 
     def rebase(self, params: Params, *, project: bool = False) -> Params:
         """The same network with the base of its orthogonal core moved to the current matrix; other networks are unchanged."""

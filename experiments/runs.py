@@ -17,6 +17,7 @@ from experiments.command import RunError, Signals
 from experiments.configs.base import Config
 from experiments.loop import Loop, labels, unfinished
 from experiments.networks import Params
+from experiments.tasks import Stored
 from experiments.tensorboard import Events
 from experiments.training import Program, Setting, State
 
@@ -37,7 +38,7 @@ def settings_of(configs: list[Config], data: tasks.Data) -> Setting:
     return Setting(np.array([run.seed for run in configs], np.uint32), given, tasks.orders(configs, data))  # type: ignore[arg-type]
 
 
-def program_of(config: Config, task: tasks.Stored, mesh: Any) -> Program:
+def program_of(config: Config, task: Stored, mesh: Any) -> Program:
     """The program for all runs that differ from the config in `Setting` only: those values are replaced by constants."""
     varied: dict[str, Any] = {name: None if getattr(config, name) is None else 0.5 for name in ("mu", "step_size")}
     permutation: dict[str, Any] = {"permutation_seed": None} if hasattr(config, "permutation_seed") else {}
@@ -48,8 +49,7 @@ def train(
     name: str,
     configs: list[Config],
     folder: Path,
-    data_dir: Path | None,
-    source: Path | None,
+    load: Callable[[Config], tuple[Stored, tasks.Data]],
     command: str,
     signals: Signals,
     *,
@@ -63,6 +63,7 @@ def train(
 
     Args:
       configs: one for each run; they differ only in seed, μ and step size.
+      load: gives the task of a config, and its data; `tasks.load` with its other arguments, for the data of the config's name.
       devices_per_process: how many of each process share every minibatch; None for all of them.
       tensorboard: whether to write an event file too.
       observe: called before the first epoch and after each with its number, from 0, and all runs' parameters.
@@ -103,7 +104,7 @@ def train(
             if not unfinished(progress):
                 return Outcome(folder, progress.metrics, progress.seconds, before=True)
         with hosts.together():
-            task, data = tasks.load(config, data_dir, source)
+            task, data = load(config)
             if any(other != data.origin for other in hosts.from_each(data.origin)):
                 raise RunError("the processes read different data")
         program, settings = program_of(config, task, mesh), devices.put(mesh, settings_of(configs, data))

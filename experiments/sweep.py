@@ -6,6 +6,7 @@ All runs of a cell are one compiled program. The same command continues an inter
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from experiments import command
 from experiments.command import OneLineParser, Signals, add_data, add_out, add_values, as_typed
@@ -20,13 +21,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
 
     def work(signals: Signals) -> None:
-        from experiments import grid, runs
+        from experiments import grid, runs, tasks
 
         signals.raise_at_once()
         cells = grid.make(options.config, options.set, options.cells, options.seeds, options.mu, options.step_size)
         folder, typed = options.out / f"{options.config}-sweep", as_typed(MODULE, arguments)
+        load = partial(tasks.load, data_dir=options.data_dir, source=options.source)
         outcomes = {
-            cell: runs.train(f"{options.config} {cell}", configs, folder / cell, options.data_dir, options.source, typed, signals)
+            cell: runs.train(f"{options.config} {cell}", configs, folder / cell, load, typed, signals)
             for cell, configs in cells.items()
         }
         print(grid.write(folder, options.config, cells, {cell: outcome.metrics for cell, outcome in outcomes.items()}))

@@ -10,6 +10,7 @@ frames of sequences of different lengths are all one sum divided by the other.
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,7 @@ from experiments.configs.base import (
     MovingFrames,
     PermutedMnist,
     Text,
+    Tracking,
     Trajectories,
 )
 from experiments.datasets import Dataset, Split, mnist, synthetic
@@ -87,6 +89,12 @@ def addition(outputs: Array, batch: Split) -> Scores:
     return {"loss": (jnp.square(errors), ones), "accuracy": ((jnp.abs(errors) < ADDING_TOLERANCE).astype(jnp.float32), ones)}
 
 
+def every_step(outputs: Array, batch: Split) -> Scores:
+    """The squared error of every step; outputs (batch, time, 1), targets (batch, time)."""
+    errors = outputs[..., 0] - batch.targets
+    return {"loss": (jnp.square(errors).sum(1), jnp.full(len(errors), errors.shape[1], errors.dtype))}
+
+
 def recall(logits: Array, batch: Split) -> Scores:
     """Cross entropy of each step in nats, and accuracy on the symbols to repeat; logits (batch, time, symbols)."""
     loss = optax.softmax_cross_entropy_with_integer_labels(logits, batch.targets)
@@ -129,15 +137,17 @@ class Stored:
     @property
     def score_names(self) -> tuple[str, ...]:
         """The scores of a minibatch."""
-        return ("loss",) if self.score in (frames, video, tokens) else ("loss", "accuracy")
+        return ("loss",) if self.score in (frames, video, tokens, every_step) else ("loss", "accuracy")
 
     def plan(self, train: Any, key: Array) -> Any:
         """The order of the examples."""
         return jax.random.permutation(key, self.examples)
 
     def batch(self, train: Any, plan: Any, index: Array) -> Split:
-        """The minibatch of that number."""
+        """The minibatch of that number, sorted by length where lengths differ: native kernels skip padding in groups of rows."""
         rows = jax.lax.dynamic_slice_in_dim(plan, index * self.batch_size, self.batch_size)
+        if train.lengths is not None:
+            rows = rows[jnp.argsort(jnp.asarray(train.lengths)[rows])]
         return jax.tree.map(lambda array: array[rows], train)
 
     def rate(self, batch: Split) -> Array | None:
@@ -151,12 +161,13 @@ class Generated(Stored):
 
     make: Callable[..., Any] = synthetic.adding
     length: int = 0
+    options: tuple[tuple[str, float], ...] = ()
 
     def plan(self, train: Any, key: Array) -> Any:
         return key
 
     def batch(self, train: Any, plan: Any, index: Array) -> Split:
-        return Split(*self.make(jax.random.fold_in(plan, index), self.batch_size, self.length))
+        return Split(*self.make(jax.random.fold_in(plan, index), self.batch_size, self.length, **dict(self.options)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +195,7 @@ class Streamed(Stored):
         return batch.lengths[0].astype(jnp.float32) / self.bptt
 
 
-def load(config: Config, data_dir: Path | None, source: Path | None) -> tuple[Stored, Data]:
+def load(config: Config, data_dir: Path | None = None, source: Path | None = None) -> tuple[Stored, Data]:
     """The task of a config, and its data.
 
     Raises:
@@ -309,15 +320,19 @@ SYNTHETIC: dict[str, tuple[Callable[..., Any], Any, bool, int]] = {
     "adding": (synthetic.adding, addition, False, 1),
     "copying": (synthetic.copying, recall, True, synthetic.ALPHABET),
     "denoise": (synthetic.denoise, recall, True, synthetic.ALPHABET),
+    "tracking": (synthetic.tracking, every_step, True, 1),
 }
 
 
 def generated(config: Memory) -> tuple[Generated, Data]:
     """A synthetic task, with fixed sequences for validation and testing."""
-    make, score, every_step, outputs = SYNTHETIC[config.task]
+    make, score, reads_all, outputs = SYNTHETIC[config.task]
+    names = ("correlation_time", "noise") if isinstance(config, Tracking) else ()
+    options = {name: getattr(config, name) for name in names}
 
     def held_out(seed: int) -> Split:
-        batch = jax.jit(make, static_argnums=(1, 2))(jax.random.key(seed), config.held_out, config.length)
+        draw = partial(make, batch_size=config.held_out, length=config.length, **options)
+        batch = jax.jit(draw)(jax.random.key(seed))
         return Split(*map(np.asarray, batch))
 
     try:
@@ -325,6 +340,6 @@ def generated(config: Memory) -> tuple[Generated, Data]:
     except ValueError as error:  # length
         raise RunError(str(error)) from error
     sizes = (validation.inputs.shape[-1], outputs, config.steps_per_epoch, 0, config.batch_size)
-    task = Generated(score, every_step, *sizes, make=make, length=config.length)
+    task = Generated(score, reads_all, *sizes, make=make, length=config.length, options=tuple(options.items()))
     origin = {"name": config.task, "validation_seed": VALIDATION_SEED, "test_seed": TEST_SEED}
     return task, Data((), validation, held_out(TEST_SEED), origin)

@@ -6,6 +6,7 @@ The same command continues an interrupted run.
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from experiments import command
 from experiments.command import OneLineParser, Signals, add_data, add_out, add_values, as_typed, whole_number
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
 
     def work(signals: Signals) -> None:
-        from experiments import configs, hosts, runs
+        from experiments import configs, hosts, runs, tasks
 
         if options.list:
             print(listing())
@@ -34,8 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.config,
             [config],
             options.out / f"{options.config}-seed{config.seed}",
-            options.data_dir,
-            options.source,
+            partial(tasks.load, data_dir=options.data_dir, source=options.source),
             as_typed(MODULE, arguments),
             signals,
             devices_per_process=options.devices,

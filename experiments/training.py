@@ -17,7 +17,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from experiments import devices, tasks
-from experiments.configs.base import Config, Language, Sequences
+from experiments.configs.base import Config, Language, Sequences, Text
 from experiments.datasets import Split
 from experiments.language_model import LanguageModel
 from experiments.networks import Network, Params
@@ -91,6 +91,8 @@ class Program:
             names = ("embedding", "input", "hidden", "output", "weight")
             options: dict[str, float] = {f"{name}_dropout": getattr(config, f"{name}_dropout") for name in names}
             options |= {name: getattr(config, name) for name in ("activation_regularization", "temporal_regularization")}
+            if isinstance(config, Text):
+                options["input_scale"] = config.input_scale
             return LanguageModel(cell, config.layers, task.outputs, config.embedding_features, dtype=dtype, **options)
         assert isinstance(config, Sequences)
         return Network(cell, task.in_features, task.outputs, task.every_step, config.input_scale, config.readout_init, dtype)

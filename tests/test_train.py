@@ -238,7 +238,7 @@ def test_a_signal_saves_and_the_run_goes_on_to_the_same_end(number, status, step
 
 
 def test_a_signal_before_the_first_step_ends_the_command(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(tasks, "load", lambda *arguments: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(tasks, "load", lambda *arguments, **options: os.kill(os.getpid(), signal.SIGINT))
     assert_refused(main(tmp_path, *COMMAND), capsys, "stopped before the first step", expected=130)
     assert not visible(tmp_path)
 
@@ -360,8 +360,8 @@ def test_other_data_is_refused(ended, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     real = tasks.load
 
-    def other(*arguments):
-        task, data = real(*arguments)
+    def other(*arguments, **options):
+        task, data = real(*arguments, **options)
         return task, data._replace(origin={**data.origin, "test_seed": 7})
 
     monkeypatch.setattr(tasks, "load", other)

@@ -16,8 +16,8 @@ from tests.train_command import stand_in, stop
 
 
 def watched(hidden_states):
-    def wrapped(network, params, inputs):
-        hs = hidden_states(network, params, inputs)
+    def wrapped(network, params, inputs, lengths=None):
+        hs = hidden_states(network, params, inputs, lengths)
         jax.debug.inspect_array_sharding(
             hs, callback=lambda sharding: print(f"of {hs.shape[1]} examples {sharding.shard_shape(hs.shape)[1]}")
         )

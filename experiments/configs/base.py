@@ -16,7 +16,10 @@ MOST = 2**31 - 1  # counters on a device have 32 bits
 
 # Where a number must lie: [low, high), or (low, high) where low is said to be open. Whole numbers are at least 1.
 RANGES: dict[str, tuple[float, float, bool]] = {
-    **dict.fromkeys(("learning_rate", "skew_learning_rate", "input_scale", "clip_norm", "optimizer_eps"), (0, math.inf, True)),
+    **dict.fromkeys(
+        ("learning_rate", "skew_learning_rate", "input_scale", "clip_norm", "optimizer_eps", "correlation_time"),
+        (0, math.inf, True),
+    ),
     **dict.fromkeys(("rmsprop_decay", "adam_b1", "adam_b2"), (0, 1, False)),
     **dict.fromkeys(("weight_decay", "final_learning_rate", "noise"), (0, math.inf, False)),
     **dict.fromkeys(("activation_regularization", "temporal_regularization"), (0, math.inf, False)),
@@ -266,6 +269,15 @@ class Denoise(Memory):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Tracking(Memory):
+    """A signal in noise, at every step. correlation_time: of the signal, in steps. noise: its standard deviation beside 1."""
+
+    task, title, score = "tracking", "tracking a signal in noise", "squared error"
+    correlation_time: float
+    noise: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Language(Config):
     """A language model: layers, embedding_features, and from embedding_dropout to temporal_regularization as in
     `experiments.language_model`. `hidden_features` are those of all layers but the last, which has `embedding_features`.
@@ -310,11 +322,14 @@ class PennTreebank(Language):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Text(Language):
-    """Any text. unit: "word" or "character". min_count: rarer tokens are unknown."""
+    """Any text. unit: "word" or "character". min_count: rarer tokens are unknown. input_scale: the first layer reads
+    `input_scale` times the embedding.
+    """
 
     task, title, score = "text", "text", "perplexity"
     unit: str = "word"
     min_count: int = 1
+    input_scale: float = 1.0
 
 
 TASKS: dict[str, type[Config]] = {
@@ -333,6 +348,7 @@ TASKS: dict[str, type[Config]] = {
         Adding,
         Copying,
         Denoise,
+        Tracking,
         PennTreebank,
         Text,
     )

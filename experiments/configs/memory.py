@@ -1,9 +1,9 @@
-"""Adding, copying and denoising: synthetic tasks of memory, in no table of the paper; the settings are ours, not tuned.
+"""Adding, copying, denoising and tracking: synthetic tasks, in no table of the paper; the settings are ours, not tuned.
 
 Most inputs are exactly zero, hence the larger eps of the adaptive drives.
 """
 
-from experiments.configs.base import Adding, Copying, Denoise
+from experiments.configs.base import Adding, Copying, Denoise, Tracking
 from experiments.configs.row import Row
 
 # fmt: off
@@ -109,4 +109,13 @@ ROWS = {
                 length=200, held_out=1000, optimizer="rmsprop", learning_rate=0.001, rmsprop_decay=0.9, clip_norm=1.0,
                 batch_size=128, steps_per_epoch=100, epochs=50),
         "no table: denoise, T = 200", time="5.6 min"),
+    "tracking_lstm": Row(
+        Tracking(cell="lstm", hidden_features=16, correlation_time=10.0, noise=1.0, length=100, held_out=1000, optimizer="adam",
+                 learning_rate=0.003, clip_norm=1.0, batch_size=32, steps_per_epoch=50, epochs=20),
+        "no table: a signal in noise, T = 100"),
+    "tracking_momentum_lstm": Row(
+        Tracking(cell="momentum_lstm", hidden_features=16, mu=0.6, step_size=0.6, correlation_time=10.0, noise=1.0, length=100,
+                 held_out=1000, optimizer="adam", learning_rate=0.003, clip_norm=1.0, batch_size=32, steps_per_epoch=50,
+                 epochs=20),
+        "no table: a signal in noise, T = 100"),
 }

@@ -1,9 +1,10 @@
-"""Synthetic memory tasks, generated on the device from a key: adding, copying, denoising.
+"""Synthetic tasks, generated on the device from a key: adding, copying, denoising, and a signal to track under noise.
 
 `length` and `batch_size` are static under `jax.jit`: `jax.jit(adding, static_argnums=(1, 2))`. There are no splits: a fixed key
 gives a fixed validation or test set.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -19,7 +20,9 @@ NUM_DATA = 10  # symbols to remember
 
 
 class Batch(NamedTuple):
-    """`inputs`: (batch, time, features) float32. `targets`: of `adding` (batch,) float32, else (batch, time) int32."""
+    """`inputs`: (batch, time, features) float32. `targets`: (batch,) float32 of `adding`, (batch, time) float32 of `tracking`,
+    else (batch, time) int32.
+    """
 
     inputs: Array
     targets: Array
@@ -105,6 +108,40 @@ def denoise(key: Array, batch_size: int, length: int) -> Batch:
     noisy = jax.vmap(lambda row, step, symbols: row.at[step].set(symbols))(noisy, steps, data)
     symbols = jnp.concatenate([noisy, _delimiter(batch_size), _blanks(batch_size, NUM_DATA)], axis=1)
     return _recall(symbols, data)
+
+
+def tracking(key: Array, batch_size: int, length: int, correlation_time: float, noise: float) -> Batch:
+    """A signal in noise, to be told from the past at every step.
+
+    The signal z is Gaussian with mean 0, variance 1 and correlation `exp(-|t - t'| / correlation_time)`, and is stationary.
+    The input is `z_t + noise n_t` with white n of variance 1, the target z_t. Without memory, the best answer
+    `x_t / (1 + noise²)` has a mean squared error of `noise² / (1 + noise²)`.
+
+    `length` is the number of steps, at least 1.
+
+    Returns:
+      `inputs` (batch, length, 1), `targets` (batch, length); both float32.
+
+    >>> batch = tracking(jax.random.key(0), 3, 100, correlation_time=10.0, noise=1.0)
+    >>> batch.inputs.shape, batch.targets.shape
+    ((3, 100, 1), (3, 100))
+    """
+    _check(key, batch_size, length, low=1)
+    _checks.number("correlation_time", correlation_time, low=0.0, low_open=True)
+    _checks.number("noise", noise, low=0.0)
+    signal_key, noise_key = jax.random.split(key)
+    kept = math.exp(-1 / correlation_time)
+    # Of a stationary signal, z_t = kept z_{t-1} + sqrt(1 - kept²) e_t; the first value has variance 1.
+    news = jax.random.normal(signal_key, (length, batch_size), jnp.float32)
+    news = news.at[1:].multiply(math.sqrt(1 - kept * kept))
+
+    def step(z: Array, new: Array) -> tuple[Array, Array]:
+        z = kept * z + new
+        return z, z
+
+    signal = jax.lax.scan(step, jnp.zeros(batch_size, jnp.float32), news)[1].T
+    inputs = signal + noise * jax.random.normal(noise_key, signal.shape, jnp.float32)
+    return Batch(inputs[..., jnp.newaxis], signal)
 
 
 def _check(key: Array, batch_size: int, length: int, low: int) -> None:
