@@ -113,6 +113,12 @@ def _real(outputs: Array, batch: Split) -> Array:
     return jnp.arange(outputs.shape[1])[jnp.newaxis] < jnp.asarray(batch.lengths)[:, jnp.newaxis]
 
 
+def first_half(batch: Split) -> Split:
+    """The first half of a minibatch's steps."""
+    half = -(-batch.inputs.shape[1] // 2)
+    return batch._replace(inputs=batch.inputs[:, :half], targets=batch.targets[:, :half])
+
+
 def derived(means: dict[str, Array], unit: str | None) -> dict[str, Array]:
     """Scores of a whole split that follow from the means: of a text, the perplexity and bits per character."""
     if unit is None:
@@ -138,6 +144,11 @@ class Stored:
     def score_names(self) -> tuple[str, ...]:
         """The scores of a minibatch."""
         return ("loss",) if self.score in (frames, video, tokens, every_step) else ("loss", "accuracy")
+
+    @property
+    def pads(self) -> bool:
+        """Whether sequences end before the longest one does, which most minibatches do not contain."""
+        return self.score is frames
 
     def plan(self, train: Any, key: Array) -> Any:
         """The order of the examples."""

@@ -193,7 +193,7 @@ def train_step(program: Program, run: Run, setting: Setting, step: Array, batch:
 @partial(jax.jit, static_argnums=0)
 def advance(program: Program, state: State, until: Array, train: Any, settings: Setting) -> State:
     """All runs after step `until`, in the same epoch; runs that diverge stay at the step where they did."""
-    task = program.task
+    task, alone = program.task, len(settings.seed) == 1
 
     def plan(setting: Setting) -> Any:
         return task.plan(train, jax.random.fold_in(jax.random.split(setting.key)[1], state.step // task.steps_per_epoch))
@@ -203,7 +203,12 @@ def advance(program: Program, state: State, until: Array, train: Any, settings: 
     def one_step(state: State) -> State:
         def one(run: Run, setting: Setting, plan: Any) -> Run:
             batch = task.batch(train, plan, state.step % task.steps_per_epoch)
-            return train_step(program, run, setting, state.step, devices.share(program.mesh, in_order(batch, setting.order)))
+            batch = devices.share(program.mesh, in_order(batch, setting.order))
+            step = partial(train_step, program, run, setting, state.step)
+            if not (task.pads and alone):  # of several runs, both branches would be computed
+                return step(batch)
+            short = tasks.first_half(batch)
+            return jax.lax.cond(jnp.max(batch.lengths) <= short.inputs.shape[1], lambda: step(short), lambda: step(batch))
 
         return State(each_run(one, state.runs, settings, plans), state.step + 1)
 
