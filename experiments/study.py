@@ -25,21 +25,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from experiments import checkpoint
         from experiments.studies.momentum import records, report, tasks
         from experiments.studies.momentum import work as study
+        from experiments.studies.momentum.arms import ARMS
 
         signals.raise_at_once()
         if options.report:
             print(report.write(options.results or records.RESULTS))
             return
         names = study.tasks_of(options.tasks)
-        if not names:
-            raise RunError(f"--tasks must be of {', '.join(tasks.TASKS)}, or dose")
+        for arm in options.arms or ():
+            if arm not in ARMS:
+                raise RunError(f"--arms must be of {', '.join(ARMS)}, got {arm!r}")
         sources = tasks.Sources(options.data_dir, options.spoken_digits, options.mnist, options.text)
         folder, typed = options.results or records.RESULTS, as_typed(MODULE, arguments)
+        todo = study.queue(names, options.arms, folder)
         with checkpoint.lock(options.out / "-".join(options.tasks or ["all"])):
-            done = study.go(
-                names, options.arms, options.out, sources, folder, options.minutes, typed, signals,
-                lambda line: print(line, flush=True),
-            )  # fmt: skip
+            done = study.go(todo, options.out, sources, folder, options.minutes, typed, signals)
         print("Nothing is left." if done else "The minutes are over; the same command goes on.")
 
     return command.run(work)

@@ -16,7 +16,7 @@ ARMS, SEEDS, BACK = ("L", "S", "M"), (0, 1, 2), (1, 10, 50)
 STEPS = 60
 
 
-def norms(config: Config, best: Path, data: tasks.Data) -> dict[str, dict[str, list[float]]]:
+def norms(config: Config, best: Path, data: tasks.Data) -> dict[str, dict[str, Any]]:
     """`‖∂L/∂h_{T-k}‖` for k in `BACK`, at the start and at the best epoch; L is the squared error of frame T alone.
 
     The sequence is the first one for validation that has `STEPS` frames; T is the last of these.
@@ -39,7 +39,7 @@ def norms(config: Config, best: Path, data: tasks.Data) -> dict[str, dict[str, l
         h = analysis.gradient_norms(loss, cell, params["cell"], config.input_scale * xs)["h"]
         return [float(f"{float(h[STEPS - back]):.4g}") for back in BACK]
 
-    return {when: {"back": list(map(float, BACK)), "norm": of(params)} for when, params in found.items()}
+    return {when: {"back": list(BACK), "norm": of(params)} for when, params in found.items()}
 
 
 def stored(best: Path) -> Params:

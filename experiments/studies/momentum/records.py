@@ -11,12 +11,12 @@ from experiments.studies.momentum.tasks import TASKS
 RESULTS = Path(__file__).parent / "results"
 
 
-def path_of(task: str, folder: Path = RESULTS) -> Path:
+def path_of(task: str, folder: Path) -> Path:
     """The file with a task's records."""
     return folder / f"{task.partition('_')[0] if task.startswith('dose_') else task}.jsonl"
 
 
-def read(task: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
+def read(task: str, folder: Path) -> list[dict[str, Any]]:
     """The records of a task, in the order in which their runs ended.
 
     Raises:
@@ -32,7 +32,7 @@ def read(task: str, folder: Path = RESULTS) -> list[dict[str, Any]]:
         raise RunError(f"{path} is damaged: {error}") from error
 
 
-def add(record: dict[str, Any], folder: Path = RESULTS) -> None:
+def add(record: dict[str, Any], folder: Path) -> None:
     """Add a record to its task's file, atomically."""
     path = path_of(record["task"], folder)
     path.parent.mkdir(parents=True, exist_ok=True)

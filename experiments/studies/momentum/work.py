@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from experiments import checkpoint, record, runs
-from experiments.command import DivergedError, Signals
+from experiments.command import DivergedError, RunError, Signals
 from experiments.studies.momentum import gradients, records
 from experiments.studies.momentum.arms import ARMS, TRIAL_SEED, TRIALS, values_of
 from experiments.studies.momentum.tasks import TASKS, Sources, config_of, load
@@ -97,29 +97,28 @@ def _short(value: float) -> float:
 
 
 def go(
-    tasks: Sequence[str],
-    arms: Sequence[str] | None,
-    work: Path,
-    sources: Sources,
-    folder: Path,
-    minutes: float | None,
-    command: str,
-    signals: Signals,
-    say: Callable[[str], None],
+    todo: Iterable[Item], work: Path, sources: Sources, folder: Path, minutes: float | None, command: str, signals: Signals
 ) -> bool:
-    """Run what is left, or as much as begins within so many minutes; whether nothing is left."""
+    """Run what is to be done, or as much as begins within so many minutes; whether nothing is left."""
     began = time.monotonic()
-    for item in queue(tasks, arms, folder):
-        if minutes is not None and time.monotonic() - began > 60 * minutes:
-            return False
+    for item in todo:
         start = time.monotonic()
+        if minutes is not None and start - began > 60 * minutes:
+            return False
         run(item, work, sources, folder, command, signals)
-        say(f"{item}: {time.monotonic() - start:.1f} s, load {os.getloadavg()[0]:.1f}")
+        print(f"{item}: {time.monotonic() - start:.1f} s, load {os.getloadavg()[0]:.1f}", flush=True)
     return True
 
 
 def tasks_of(names: Sequence[str] | None) -> list[str]:
-    """The tasks of these names, "dose" standing for all doses; all in the order of the plan for None."""
+    """The tasks of these names, "dose" standing for all doses; all in the order of the plan for None.
+
+    Raises:
+      RunError: there is no such task.
+    """
+    for name in names or ():
+        if name not in TASKS and name != "dose":
+            raise RunError(f"--tasks must be of {', '.join(TASKS)}, or dose for all of its kind, got {name!r}")
     if names is None:
         return list(TASKS)
     return [task for name in names for task in TASKS if task == name or (name == "dose" and task.startswith("dose_"))]
