@@ -226,7 +226,7 @@ def explain(
     >>> import jax, jax.numpy as jnp, momentum_rnn_jax as mr
     >>> cell = mr.momentum_lstm(128)
     >>> mr.explain(cell, cell.init(jax.random.key(0), 1), jnp.ones((784, 128, 1)), method="chunked").split(", ")[0]
-    'chunked: 49 x 16 steps; the drive filters the input features (1)'
+    'chunked: 49 x 16 steps; the drive filters the input features (1) of a plain cell'
     """
     return str(resolve(cell, params, xs, state, method, **options))
 

@@ -247,7 +247,7 @@ def test_explain_says_what_is_done(without_native, monkeypatch):
         return mr.explain(cell, params, jax.ShapeDtypeStruct((time, batch, features), jnp.float32), **options)
 
     assert says(mr.momentum_lstm(128)).startswith(
-        "chunked: 49 x 16 steps; the drive filters the input features (1), in front of the projection, merged with every"
+        "chunked: 49 x 16 steps; the drive filters the input features (1) of a plain cell, in front of the projection, merged"
     )
     assert "the drive acts on the gates, after the projection; the backward pass stores the states of every step and" in says(
         mr.adam_lstm(128)

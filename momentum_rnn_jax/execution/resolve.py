@@ -242,7 +242,8 @@ def _drive_in_words(cell: RecurrentCell, sequence: Sequence, plan: Plan) -> str:
     if not isinstance(cell, Cell) or type(cell.drive) is Identity:
         return "no drive"
     if plan.filter_inputs:
-        return f"the drive filters the input features ({sequence.shape[-1]}), in front of the projection"
+        features = sequence.shape[-1]
+        return f"the drive filters the input features ({features}) of a plain cell, in front of the projection"
     where = ", in the kernels" if plan.native_drive else ""
     return f"the drive acts on the gates, after the projection{where}"
 
