@@ -37,7 +37,6 @@ class Task(NamedTuple):
     changes: dict[str, Any]
     arms: tuple[str, ...]
     seeds: int
-    fewest_seeds: int
     share: float
     tuned_on: str
 
@@ -68,30 +67,30 @@ _MEMORY = {"hidden_features": 64, "epochs": 30, "steps_per_epoch": 100, "batch_s
 TASKS = {
     "spoken_digits": Task(
         "free spoken digits", MSE, ("fsdd_lstm_158", None), {"epochs": 60},
-        ("L", "S", "M", "O", "F", "A", "R", "N", "MN"), 20, 10, 14.0, "spoken_digits",
+        ("L", "S", "M", "O", "F", "A", "R", "N", "MN"), 20, 14.0, "spoken_digits",
     ),
     "pixels": Task(
         "MNIST at 14 × 14, in order", ACCURACY, ("mnist_lstm_128", "pmnist_dtriv_170"), _PIXELS,
-        ("L", "S", "M", "O", "D", "DM"), 10, 5, 6.0, "pixels",
+        ("L", "S", "M", "O", "D", "DM"), 10, 6.0, "pixels",
     ),
     "permuted_pixels": Task(
         "MNIST at 14 × 14, permuted", ACCURACY, ("pmnist_lstm_128", "pmnist_dtriv_170"), _PIXELS,
-        ("L", "S", "M", "O", "D", "DM"), 10, 5, 6.0, "permuted_pixels",
+        ("L", "S", "M", "O", "D", "DM"), 10, 6.0, "permuted_pixels",
     ),
     "adding": Task(
-        "adding, T = 100", MSE, ("adding_lstm", None), _MEMORY | {"length": 100}, ("L", "S", "M"), 10, 5, 2.0, "adding"
+        "adding, T = 100", MSE, ("adding_lstm", None), _MEMORY | {"length": 100}, ("L", "S", "M"), 10, 2.0, "adding"
     ),
     "copying": Task(
-        "copying, T = 50", ACCURACY, ("copying_lstm", "copying_dtriv"), _MEMORY | {"length": 50}, ("L", "S", "M", "D", "DM"), 10,
-        5, 2.0, "copying",
+        "copying, T = 50", ACCURACY, ("copying_lstm", "copying_dtriv"), _MEMORY | {"length": 50}, ("L", "S", "M", "D", "DM"),
+        10, 2.0, "copying",
     ),
     "characters": Task(
-        "characters", NATS, ("text_lstm", None), {"epochs": 10}, ("L", "S", "M", "A"), 10, 5, 4.0, "characters"
+        "characters", NATS, ("text_lstm", None), {"epochs": 10}, ("L", "S", "M", "A"), 10, 4.0, "characters"
     ),
 } | {
     dose(time, noise): Task(
         f"a signal of correlation time {time:g} in noise {noise:g}", MSE, ("tracking_lstm", None),
-        {"correlation_time": time, "noise": noise}, ("L", "S", "M"), 10, 5, 4.0 / 12, _nearer(time, noise),
+        {"correlation_time": time, "noise": noise}, ("L", "S", "M"), 10, 4.0 / 12, _nearer(time, noise),
     )
     for time in CORRELATION_TIMES
     for noise in NOISES
