@@ -105,3 +105,28 @@ def test_wrong_sizes_are_refused(task):
         task(jax.random.key(0), 0, 30)
     with pytest.raises(TypeError, match="key must be one random key"):
         task(0, 3, 30)
+
+
+@pytest.mark.parametrize(("time", "noise"), [(3.0, 0.5), (10.0, 2.0)])
+def test_a_tracked_signal_has_its_correlation_time_and_its_noise(time, noise):
+    draw = jax.jit(lambda key: synthetic.tracking(key, 40_000, 8, time, noise))
+    inputs, targets = draw(jax.random.key(0))
+    assert (inputs.shape, inputs.dtype, targets.shape, targets.dtype) == ((40_000, 8, 1), jnp.float32, (40_000, 8), jnp.float32)
+    signal, noisy = np.asarray(targets, float), np.asarray(inputs[..., 0], float)
+    lags = np.abs(np.arange(8)[:, None] - np.arange(8))
+    np.testing.assert_allclose(signal.T @ signal / 40_000, np.exp(-lags / time), atol=0.03)  # stationary from the first step
+    rest = noisy - signal
+    np.testing.assert_allclose(rest.T @ rest / 40_000, noise**2 * np.eye(8), atol=0.03 * noise**2)
+    np.testing.assert_allclose(signal.T @ rest / 40_000, 0, atol=0.03 * noise)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"correlation_time": 0.0, "noise": 1.0}, "correlation_time must be"),
+        ({"correlation_time": 1.0, "noise": -1.0}, "noise must be"),
+    ],
+)
+def test_a_signal_that_cannot_be_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        synthetic.tracking(jax.random.key(0), 2, 3, **options)

@@ -252,7 +252,7 @@ def test_a_text_is_judged_by_its_perplexity():
 
 def test_every_task_has_a_title_and_a_score_that_counts(tmp_path, written):
     for name in {entry.config.task: name for name, entry in CONFIGS.items()}.values():
-        losses_alone = CONFIGS[name].config.task in ("timit", "fsdd", "ptb", "text", "moving_frames")
+        losses_alone = CONFIGS[name].config.task in ("timit", "fsdd", "ptb", "text", "moving_frames", "tracking")
         write_run(tmp_path / "runs", name, 0, 0.5, accuracy=None if losses_alone else 0.25)
     lines = written()[0].splitlines()
     first = {line[3:]: lines[number + 2].split("|")[1].strip() for number, line in enumerate(lines) if line.startswith("## ")}
@@ -260,6 +260,7 @@ def test_every_task_has_a_title_and_a_score_that_counts(tmp_path, written):
         **dict.fromkeys(("Digits", "Slow noisy signals", "MNIST", "Permuted MNIST"), "test accuracy (%)"),
         **dict.fromkeys(("MNIST in bit-reversed order", "Trajectories", "Moving digits, class"), "test accuracy (%)"),
         **dict.fromkeys(("TIMIT", "Free Spoken Digits", "Adding", "Moving digits, next frame"), "test MSE"),
+        "Tracking a signal in noise": "test MSE",
         **dict.fromkeys(("Copying", "Denoising"), "test cross entropy (nats)"),
         **dict.fromkeys(("Penn Treebank", "Text"), "test perplexity"),
     }

@@ -41,7 +41,7 @@ def test_a_config_trains_from_the_command_to_the_test(name, tmp_path):
     assert main(tmp_path, "--config", name, "--set", *sizes(name)) == 0
     metrics = lines(tmp_path / f"{name}-seed0")
     assert [line["kind"] for line in metrics] == ["epoch", "epoch", "test"]
-    loss_alone = CONFIGS[name].config.task in ("timit", "fsdd", "ptb", "text", "moving_frames")
+    loss_alone = CONFIGS[name].config.task in ("timit", "fsdd", "ptb", "text", "moving_frames", "tracking")
     assert {path.name for path in (tmp_path / f"{name}-seed0").iterdir()} == FILES
     for line in metrics:
         values = {key: value for key, value in line.items() if key.endswith(("loss", "accuracy"))}
