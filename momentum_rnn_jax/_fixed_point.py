@@ -60,13 +60,13 @@ def fixed_state(advance: Callable[[Any], Any], start: Any, guess: Any = None, ma
     return put(newton(lambda z: _coordinates(advance(put(z)))[0], z, max_steps).z)
 
 
-def changed_count(before: Any, after: Any) -> str | None:
-    """The name of an entry without fractions, such as a count of steps, that differs between two states."""
-    return next((name for name, old, new in _pairs(before, after) if not _is_float(new) and bool((old != new).any())), None)
+def changed_count(before: Any, after: Any) -> str:
+    """The name of an entry without fractions, such as a count of steps, that differs between two states; "" if none does."""
+    return next((name for name, old, new in _pairs(before, after) if not _is_float(new) and bool((old != new).any())), "")
 
 
-def moving_entry(before: Any, after: Any, tolerance: float) -> str | None:
-    """The name of an entry that differs between two states; a float must by more than `tolerance` of the entry's largest."""
+def moving_entry(before: Any, after: Any, tolerance: float) -> str:
+    """The name of an entry that differs between two states, a float by more than `tolerance` of its largest; "" if none does."""
     for name, old, new in _pairs(before, after):
         if _is_float(new) and new.size and not bool(jnp.abs(new - old).max() <= tolerance * jnp.maximum(1, jnp.abs(new).max())):
             return changed_count(before, after) or name

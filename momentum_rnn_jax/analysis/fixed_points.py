@@ -19,7 +19,7 @@ CHUNK = 64  # starts that are searched from together
 
 @pytree_dataclass
 class FixedPoints:
-    """What `fixed_points` found: M points, stable ones first, then by how many starts led to each.
+    """What `fixed_points` found: M points, stable ones first, then by how many starts led to each, then by the first of these.
 
     Args:
       states: a `CellState` whose leaves are (M, …); `states.core.h` is (M, H).
@@ -117,26 +117,27 @@ def fixed_points(
             "fixed_points must be called outside of jax.jit, jax.vmap and jax.grad, but got traced values: how many points there "
             "are depends on values."
         )
-    count = changed_count(found.before, found.states)
-    if count is not None:
+    found = jax.tree.map(np.asarray, found)  # from here on sizes depend on values: nothing that would be compiled
+    if count := changed_count(found.before, found.states):
         raise ValueError(f"cell must have a state at rest, but a step changes {count!r} in its state, whatever the others are.")
-    chosen, index = _distinct(np.asarray(found.z), np.asarray(found.residuals), tolerance, distance)
-    n = Layout.of(cell, params, xs).size(wrt)
+    chosen, index = _distinct(found.z, found.residuals, tolerance, distance)
+    size = Layout.of(cell, params, xs).size(wrt)
     jacobians = [_jacobian(cell, params, xs, jax.tree.map(lambda leaf, i=i: leaf[i], found.states), wrt) for i in chosen]
-    linear = np.reshape(jacobians, (-1, n, n))
-    eigenvalues = np.linalg.eigvals(linear)
-    eigenvalues = np.take_along_axis(eigenvalues, np.argsort(-np.abs(eigenvalues), axis=1, kind="stable"), axis=1)
+    linear = np.reshape(jacobians, (-1, size, size))
+    eigenvalues = _eigenvalues(linear)
     counts = np.bincount(index[index >= 0], minlength=len(chosen))
-    order = np.lexsort((-counts, np.abs(eigenvalues).max(axis=1) >= 1))
+    first = [np.argmax(index == number) for number in range(len(chosen))]
+    order = np.lexsort((first, -counts, np.abs(eigenvalues).max(axis=1) >= 1))
     place = np.append(np.argsort(order), -1)  # -1 stays
-    return FixedPoints(
+    points = FixedPoints(
         states=jax.tree.map(lambda leaf: leaf[chosen[order]], found.states),
         residuals=found.residuals[chosen[order]],
-        counts=jnp.asarray(counts[order]),
-        index=jnp.asarray(place[index].reshape(batch_shape)),
-        jacobians=jnp.asarray(linear[order]),
-        eigenvalues=jnp.asarray(eigenvalues[order]),
+        counts=counts[order],
+        index=place[index].reshape(batch_shape),
+        jacobians=linear[order],
+        eigenvalues=eigenvalues[order],
     )
+    return jax.tree.map(jnp.asarray, points)
 
 
 def _limit(name: str, value: Any, like: Array, wide: float, narrow: float) -> float:
@@ -191,6 +192,12 @@ def _distinct(z: np.ndarray, residuals: np.ndarray, tolerance: float, distance: 
         chosen.append(waiting[0])
         waiting = waiting[~near]
     return np.array(chosen, int), index
+
+
+def _eigenvalues(matrices: np.ndarray) -> np.ndarray:
+    """Those of each matrix, complex, the largest modulus first; by LAPACK, as JAX has none for every device."""
+    values = np.linalg.eigvals(matrices).astype(np.result_type(matrices.dtype, np.complex64))
+    return np.take_along_axis(values, np.argsort(-np.abs(values), axis=1, kind="stable"), axis=1)
 
 
 @compiled("wrt")

@@ -66,19 +66,26 @@ class Drive(abc.ABC):
         [4.0]
         """
         u = _widen(u)
-        state = fixed_state(lambda state: self.advance(state, u)[0], self.start(u), self.at_rest(u))
-        after = self.advance(state, u)[0]
-        if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(after)):
-            moving = moving_entry(state, after, 1000 * float(jnp.finfo(u.dtype).eps))
-            if moving is not None:
-                raise ValueError(
-                    f"{type(self).__name__} must have a state at rest under a constant u, but has none that was found: "
-                    f"a step changes the entry {moving!r} of its state."
-                )
+        guess = self.at_rest(u)
+        if guess is not None and self._moving(guess, u) == "":
+            return guess
+        state = fixed_state(lambda state: self.advance(state, u)[0], self.start(u), guess)
+        if moving := self._moving(state, u):
+            raise ValueError(
+                f"{type(self).__name__} must have a state at rest under a constant u, but has none that was found: "
+                f"a step changes the entry {moving!r} of its state."
+            )
         return state
 
+    def _moving(self, state: Any, u: Array) -> str | None:
+        """The name of an entry that a step changes, "" if there is none, None where values are traced."""
+        after = self.advance(state, u)[0]
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(after)):
+            return None
+        return moving_entry(state, after, 1000 * float(jnp.finfo(u.dtype).eps))
+
     def at_rest(self, u: Array) -> Any:
-        """The fixed point in closed form, for a drive that has one, or None; `fixed_point` tries it and corrects it."""
+        """The fixed point in closed form, or None for a drive without; `fixed_point` checks it, and corrects a wrong one."""
         return None
 
     def advance(self, state: Any, u: Array) -> tuple[Any, Array]:
