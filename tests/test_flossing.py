@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import momentum_rnn_jax as mr
+from experiments import flossing
 from momentum_rnn_jax import analysis
 from momentum_rnn_jax.analysis._scaled import spectral_norm
+from tests.flax_cells import standard_promotion
 from tests.registry import FEATURES, problem
 
 STEPS = 12
@@ -151,3 +153,13 @@ def test_a_batch_of_penalties(float64):
     penalty = partial(analysis.flossing, cell, params, leading=2)
     together = jax.jit(jax.vmap(penalty))(batch)
     np.testing.assert_allclose(together, [penalty(xs) for xs in batch], rtol=1e-12)
+
+
+def test_the_experiment_writes_its_report_and_figure(tmp_path, monkeypatch):
+    monkeypatch.setattr(flossing, "ARMS", flossing.ARMS[1:2])
+    with standard_promotion():
+        assert flossing.main(["--seeds", "2", "--updates", "50", "--floss", "2", "--out", str(tmp_path)]) == 0
+    report = (tmp_path / "report.md").read_text()
+    assert "| RNN, Gaussian, flossed | -" in report
+    assert "python -m experiments.flossing --seeds 2" in report
+    assert (tmp_path / "flossing.png").read_bytes().startswith(b"\x89PNG")

@@ -129,15 +129,14 @@ def fixed_points(
     first = [np.argmax(index == number) for number in range(len(chosen))]
     order = np.lexsort((first, -counts, np.abs(eigenvalues).max(axis=1) >= 1))
     place = np.append(np.argsort(order), -1)  # -1 stays
-    points = FixedPoints(
-        states=jax.tree.map(lambda leaf: leaf[chosen[order]], found.states),
-        residuals=found.residuals[chosen[order]],
-        counts=counts[order],
-        index=place[index].reshape(batch_shape),
-        jacobians=linear[order],
-        eigenvalues=eigenvalues[order],
+    return FixedPoints(
+        states=jax.tree.map(lambda leaf: jnp.asarray(leaf[chosen[order]]), found.states),
+        residuals=jnp.asarray(found.residuals[chosen[order]]),
+        counts=jnp.asarray(counts[order]),
+        index=jnp.asarray(place[index].reshape(batch_shape)),
+        jacobians=jnp.asarray(linear[order]),
+        eigenvalues=jnp.asarray(eigenvalues[order]),
     )
-    return jax.tree.map(jnp.asarray, points)
 
 
 def _limit(name: str, value: Any, like: Array, wide: float, narrow: float) -> float:
