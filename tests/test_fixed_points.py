@@ -147,6 +147,22 @@ def test_where_there_are_none(float64):
     assert points.stable.shape == points.spectral_radius.shape == points.counts.shape == (0,)
 
 
+def test_a_point_without_a_derivative_has_no_eigenvalues_and_is_not_called_stable():
+    @mr.pytree_dataclass
+    class Root(mr.Elman):
+        def update(self, params, state, *pre):
+            return mr.HiddenState(jnp.sqrt(state.h))
+
+    cell = mr.Cell(Root(1))
+    params = cell.init(jax.random.key(0), 1)
+    starts = cell.initial_state(params, (2,))._replace(core=mr.HiddenState(jnp.array([[0.0], [0.5]])))
+    points = analysis.fixed_points(cell, params, jnp.zeros(1), starts)
+    np.testing.assert_allclose(points.states.core.h, [[1.0], [0.0]], atol=1e-6)
+    np.testing.assert_allclose(points.eigenvalues[0], [0.5], rtol=1e-6)
+    assert not np.isfinite(points.eigenvalues[1]).any()
+    assert points.stable.tolist() == [True, False]
+
+
 def test_limits_are_those_given(float64):
     cell, params = bistable(gain=0.5)
     starts = starts_of(cell, params, 20)

@@ -27,7 +27,7 @@ class FixedPoints:
       counts: (M,), how many starts led there. The search is not the cell's own dynamics, so these are no volumes of basins.
       index: for each start, with the starts' batch axes, which of the M points it led to; -1 where none was found.
       jacobians: (M, n, n), the linearised map.
-      eigenvalues: its eigenvalues, (M, n), complex, those of largest modulus first.
+      eigenvalues: its eigenvalues, (M, n), complex, those of largest modulus first; NaN where the map has no derivative.
     """
 
     states: CellState
@@ -127,7 +127,7 @@ def fixed_points(
     eigenvalues = _eigenvalues(linear)
     counts = np.bincount(index[index >= 0], minlength=len(chosen))
     first = [np.argmax(index == number) for number in range(len(chosen))]
-    order = np.lexsort((first, -counts, np.abs(eigenvalues).max(axis=1) >= 1))
+    order = np.lexsort((first, -counts, ~(np.abs(eigenvalues).max(axis=1) < 1)))
     place = np.append(np.argsort(order), -1)  # -1 stays
     return FixedPoints(
         states=jax.tree.map(lambda leaf: jnp.asarray(leaf[chosen[order]]), found.states),
@@ -194,8 +194,10 @@ def _distinct(z: np.ndarray, residuals: np.ndarray, tolerance: float, distance: 
 
 
 def _eigenvalues(matrices: np.ndarray) -> np.ndarray:
-    """Those of each matrix, complex, the largest modulus first; by LAPACK, as JAX has none for every device."""
-    values = np.linalg.eigvals(matrices).astype(np.result_type(matrices.dtype, np.complex64))
+    """Those of each matrix, complex, the largest modulus first; by LAPACK, as JAX has none for every device. NaN of NaN."""
+    values = np.full(matrices.shape[:2], np.nan, np.result_type(matrices.dtype, np.complex64))
+    finite = np.isfinite(matrices).all(axis=(1, 2))
+    values[finite] = np.linalg.eigvals(matrices[finite])
     return np.take_along_axis(values, np.argsort(-np.abs(values), axis=1, kind="stable"), axis=1)
 
 
