@@ -1,6 +1,7 @@
 """Does flossing help an RNN to learn a delayed XOR? `python -m experiments.flossing` writes `report.md` and `flossing.png`.
 
-RNNs with and without momentum start with a Gaussian kernel, with the same kernel after flossing, and with an orthogonal kernel.
+RNNs without momentum, with it, and with their input scaled by momentum's step size alone, start with a Gaussian kernel, with the same
+kernel after flossing, and with an orthogonal kernel.
 """
 
 import sys
@@ -40,19 +41,22 @@ kernel learned the task with and without it; at 20, none without it and half of 
 
 
 class Arm(NamedTuple):
-    """A cell's momentum, None for none, the kernel at the start, and whether it is flossed before training."""
+    """A cell's momentum and step size, the kernel at the start, and whether it is flossed before training."""
 
-    mu: float | None
+    mu: float
+    step_size: float
     kernel: str
     flossed: bool = False
 
     @property
     def names(self) -> tuple[str, str]:
         """Of the cell, and of its start."""
-        return "RNN" if self.mu is None else f"momentum RNN, μ = {self.mu:g}", self.kernel + ", flossed" * self.flossed
+        kinds = {(0.0, 1.0): "RNN", (0.0, 0.5): "RNN, input × 0.5", (0.5, 0.5): "momentum RNN, μ = s = 0.5"}
+        return kinds[self.mu, self.step_size], self.kernel + ", flossed" * self.flossed
 
 
-ARMS = [Arm(mu, *start) for mu in (None, 0.5) for start in (("Gaussian",), ("Gaussian", True), ("orthogonal",))]
+STARTS = (("Gaussian",), ("Gaussian", True), ("orthogonal",))
+ARMS = [Arm(*cell, *start) for cell in ((0.0, 1.0), (0.0, 0.5), (0.5, 0.5)) for start in STARTS]
 
 
 def run(arm: Arm, seeds: int, updates: int, floss: int) -> tuple[Any, Any, Any]:
@@ -64,7 +68,7 @@ def run(arm: Arm, seeds: int, updates: int, floss: int) -> tuple[Any, Any, Any]:
     import momentum_rnn_jax as mr
     from momentum_rnn_jax import analysis
 
-    cell = mr.rnn(HIDDEN) if arm.mu is None else mr.momentum_rnn(HIDDEN, mu=arm.mu, step_size=1 - arm.mu)
+    cell = mr.momentum_rnn(HIDDEN, mu=arm.mu, step_size=arm.step_size)  # with μ = 0 and s = 1, the plain RNN
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-3))
 
     def task(params: Any, key: Any, batch: int = BATCH) -> tuple[Any, Any]:
@@ -125,10 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         signals.raise_at_once()
         begin, commit, rows = time.perf_counter(), record.git_commit(), []
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        figure = Figure(figsize=(12, 3.6), layout="constrained")
         cells = list(dict.fromkeys(arm.names[0] for arm in ARMS))
         panels = dict(zip(cells, figure.subplots(1, len(cells), sharey=True, squeeze=False)[0], strict=True))
-        for arm, colour in zip(ARMS, 2 * plots.COLOURS[:3], strict=False):
+        for arm, colour in zip(ARMS, 3 * plots.COLOURS[:3], strict=False):
             curve, test, exponents = (np.asarray(found) for found in run(arm, options.seeds, options.updates, options.floss))
             (cell, start), (first, *_, last) = arm.names, exponents.mean(0)
             row = (
