@@ -1,6 +1,6 @@
 """Does flossing help an RNN to learn a delayed XOR? `python -m experiments.flossing` writes `report.md` and `flossing.png`.
 
-RNNs without momentum, with it, and with their input scaled by momentum's step size alone, start with a Gaussian kernel, with the same
+RNNs with momentum, without, and with their input scaled by momentum's step size alone start with a Gaussian kernel, with the same
 kernel after flossing, and with an orthogonal kernel.
 """
 
@@ -143,9 +143,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             ends = WINDOW * np.arange(1, curve.shape[1] + 1)
             plots.mean_and_range(panels[cell], ends, 100 * curve.T, color=colour, label=start)
         for cell, panel in panels.items():
-            panel.set(title=cell, xlabel="updates of training", ylabel="accuracy in training (%)")
-            panel.legend()
+            panel.set(title=cell, xlabel="updates of training")
             plots.tidy(panel)
+        panels[cells[0]].set(ylabel="accuracy in training (%)")
+        panels[cells[0]].legend(loc="center right")
         device, seconds = jax.devices()[0].platform, time.perf_counter() - begin
         made = {"command": as_typed(MODULE, arguments), "commit": commit, "jax": jax.__version__, "rows": "\n".join(rows)}
         options.out.mkdir(parents=True, exist_ok=True)

@@ -810,7 +810,7 @@ class TestBadArguments:
             ),
             (
                 lambda c, p, xs: analysis.lyapunov_spectrum(c, p, xs, frame=jnp.eye(3)),
-                r"frame must have shape \(18, 18\), got \(3, 3\)",
+                r"frame must have shape \(18, k\) with k from 1 to 18, got \(3, 3\)",
             ),
             (
                 lambda c, p, xs: analysis.lyapunov_spectrum(c, p, xs, warmup=4),
