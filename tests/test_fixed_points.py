@@ -186,7 +186,7 @@ CORES = {
     "zoneout": mr.Zoneout(mr.LSTM(HIDDEN), rate=0.2),
     "assorted_time": mr.Normalized(mr.Elman(HIDDEN), mr.AssortedTime(3)),
 }
-OFTEN = ("lstm", "recurrent_dropout_lstmp", "leaky")
+OFTEN = ("lstm", "recurrent_dropout_lstmp")
 
 
 @pytest.mark.parametrize("core", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.exhaustive) for name in CORES])
