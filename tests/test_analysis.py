@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from flax import nnx
 from jax.flatten_util import ravel_pytree
+from matplotlib.figure import Figure
 
 import momentum_rnn_jax as mr
 from benchmarks import analysis as benchmark
@@ -748,12 +749,25 @@ class TestReport:
         assert curves["∂L/∂h"][0] == pytest.approx(np.log10(np.sqrt(3)), abs=1e-6)
 
     def test_its_figure_is_a_file(self, report, tmp_path):
-        report.plot(tmp_path / "flow.png")
+        figure = report.plot(tmp_path / "flow.png")
         assert (tmp_path / "flow.png").read_bytes().startswith(b"\x89PNG")
+        assert [len(axes.lines) for axes in figure.axes] == [len(report.curves()), len(report.lyapunov_spectrum), 1]
+
+    def test_its_figure_is_drawn_on_axes_of_ones_own(self, report, tmp_path):
+        figure = Figure()
+        _, below = figure.subfigures(2)
+        axes = below.subplots(1, 3)
+        assert report.plot(tmp_path / "flow.png", axes=axes) is figure
+        assert [len(one.lines) for one in axes] == [len(report.curves()), len(report.lyapunov_spectrum), 1]
+        assert (tmp_path / "flow.png").exists()
+        assert report.plot(axes=Figure().subplots(3)) is not figure
+        for wrong in (axes[:2], axes[0], [None] * 3, "abc"):
+            with pytest.raises(TypeError, match=r"axes must be three matplotlib Axes, got [123] of "):
+                report.plot(axes=wrong)
 
     def test_matplotlib_is_asked_for_where_it_is_missing(self, report, tmp_path, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-        with pytest.raises(ImportError, match="plot needs matplotlib"):
+        with pytest.raises(ImportError, match=r"plot needs matplotlib: pip install 'momentum_rnn_jax\[plot\]'"):
             report.plot(tmp_path / "flow.png")
 
     def test_a_batch_of_reports_is_refused(self, report):
@@ -796,7 +810,7 @@ class TestBadArguments:
             ),
             (
                 lambda c, p, xs: analysis.lyapunov_spectrum(c, p, xs, frame=jnp.eye(3)),
-                r"frame must have shape \(18, 18\), got \(3, 3\)",
+                r"frame must have shape \(18, k\) with k from 1 to 18, got \(3, 3\)",
             ),
             (
                 lambda c, p, xs: analysis.lyapunov_spectrum(c, p, xs, warmup=4),

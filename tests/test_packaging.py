@@ -1,5 +1,6 @@
 """The wheel holds the package and nothing else, with its native kernels or without, and works outside the repository."""
 
+import configparser
 import os
 import pathlib
 import shutil
@@ -24,6 +25,14 @@ def source(tmp_path):
     for name in ("momentum_rnn_jax", "native", "experiments", "tests", "benchmarks"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
     return folder
+
+
+def test_what_draws_installs_matplotlib():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extras = setup["options.extras_require"]
+    assert extras["plot"].split() == ["matplotlib"]
+    assert all("matplotlib" in extras[name].split() for name in ("experiments", "bench", "dev"))
 
 
 def wheel_of(source, **environment):

@@ -80,13 +80,13 @@ def wrong(*fine: str, **more: Any) -> dict[str, Any]:
     return {label: value for label, value in JUNK.items() if label not in fine} | more
 
 
-def size(*fine: str, but: tuple[str, ...] = ()) -> dict[str, Any]:
+def size(*fine: str, but: tuple[str, ...] = (), **more: Any) -> dict[str, Any]:
     sizes = {"zero": 0, "float": 3.0, "vast": Vast(2**31 - 1), "astronomic": Vast(10**20), "integers": np.array([3])}
-    return wrong("one", *fine, **{label: value for label, value in sizes.items() if label not in but})
+    return wrong("one", *fine, **{label: value for label, value in sizes.items() if label not in but}, **more)
 
 
-def misspelt(name: str, *fine: str) -> dict[str, Any]:
-    return wrong(*fine, misspelt=name, empty_string="", names=(name,))
+def misspelt(name: str, *fine: str, **more: Any) -> dict[str, Any]:
+    return wrong(*fine, misspelt=name, empty_string="", names=(name,), **more)
 
 
 def flag(*fine: str) -> dict[str, Any]:

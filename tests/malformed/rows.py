@@ -133,6 +133,19 @@ ONE_REFUSED = {
     "state": tree_of(state(), NONE, batch=state(B)),
     "xs": array((T, F), no_steps=np.zeros((0, F), np.float32), batch=XS, with_nan=np.full((T, F), np.nan, np.float32)),
 }
+FIXED_POINTS = {
+    "x": array((F,), batch=XS[0], with_nan=np.full(F, np.nan, np.float32)),
+    "wrt": misspelt("cor", hidden="hidden"),
+    "max_steps": size(but=("vast",)),
+}
+
+
+def at_once(**arguments: Any) -> Any:
+    """Fixed points, which are never traced."""
+    with jax.ensure_compile_time_eval():
+        return analysis.fixed_points(**arguments)
+
+
 STRUCTS = {  # `resolve` takes shapes for arrays
     "params": tree_of(PARAMS, but=("with_a_struct",), another_cells=RNN_PARAMS),
     "state": tree_of(state(B), NONE, but=("with_a_struct",), unbatched=state()),
@@ -216,6 +229,7 @@ ROWS: dict[str, Row] = {
     "Drive.init": Row(CELL.drive.init, given(u=GATES[0]), DRIVE),
     "Drive.step": Row(CELL.drive.step, given(state=state(B).drive, u=GATES[0]), DRIVE),
     "Drive.unroll": Row(CELL.drive.unroll, given(state=state(B).drive, us=GATES), DRIVE),
+    "Drive.fixed_point": Row(CELL.drive.fixed_point, given(u=GATES[0]), DRIVE),
     "align": Row(mr.align, given(name="hyperparameter", hyperparameter=0.5, u=GATES[0]), DRIVE | {"name": NOTHING} | LIKE),
     # cores
     "Elman": Row(mr.Elman, given(hidden_features=H)),
@@ -311,6 +325,10 @@ ROWS: dict[str, Row] = {
     "analysis.jacobian_log_norms": Row(analysis.jacobian_log_norms, ONE, ONE_REFUSED),
     "analysis.input_sensitivity": Row(analysis.input_sensitivity, ONE, ONE_REFUSED),
     "analysis.lyapunov_spectrum": Row(analysis.lyapunov_spectrum, ONE, ONE_REFUSED),
+    "analysis.fixed_points": Row(
+        analysis.fixed_points, given(cell=CELL, params=PARAMS, x=XS[0, 0], starts=state(B)), FIXED_POINTS, at_once
+    ),
+    "analysis.flossing": Row(analysis.flossing, lambda: ONE() | {"leading": 1}, ONE_REFUSED | {"leading": size()}),
     "analysis.gradient_norms": Row(analysis.gradient_norms, lambda: {"loss_fn": jnp.sum} | ONE(), ONE_REFUSED),
     "analysis.gradient_flow": Row(analysis.gradient_flow, ONE, ONE_REFUSED | {"loss_fn": REFUSED["loss_fn"] | {NONE: jnp.sin}}),
     "analysis.theorem_product": Row(
@@ -416,5 +434,6 @@ UNCHECKED = {
     "Frozen": "a kind of Flax variable",
     "Group": "made by the modules only",
     "CellModule": "a base class",
+    "FixedPoints": "a result",
     "GradientFlow": "a result",
 }
