@@ -71,6 +71,7 @@ napoleon_use_ivar = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 
 # --- pages
 html_theme = "sphinx_book_theme"
