@@ -17,7 +17,6 @@ import momentum_rnn_jax  # noqa: E402
 # Notebooks are run by processes of their own, in temporary folders: they find `experiments`, which is not installed, all the same.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ.setdefault("MPLBACKEND", "agg")
 
 project = "momentum_rnn_jax"
 author = "The momentum_rnn_jax authors"
@@ -28,9 +27,9 @@ extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
+    "native_math",
     "plain_docstrings",
     "plain_signatures",
 ]
@@ -74,6 +73,7 @@ add_module_names = False
 toc_object_entries_show_parents = "hide"
 
 # --- pages
+html_math_renderer = "native"
 html_theme = "sphinx_book_theme"
 html_title = "momentum_rnn_jax"
 html_static_path = ["_static"]
@@ -87,6 +87,10 @@ html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
     "home_page_in_toc": False,
+    "navbar_start": [],
+    "navbar_center": [],
+    "navbar_end": [],
+    "navbar_persistent": [],
 }
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
