@@ -63,7 +63,7 @@ $(VENV)-bench/.installed: setup.cfg pyproject.toml
 
 # The documentation site, in build/docs: its notebooks are executed, and a warning is an error. Its environment is its own.
 docs: $(VENV)-docs/.installed
-	$(VENV)-docs/bin/python -m sphinx -b html -c docs -W --keep-going -d build/doctrees $(DOCS) . build/docs
+	$(VENV)-docs/bin/python -m sphinx -a -b html -c docs -W --keep-going -d build/doctrees . build/docs
 	@echo "open build/docs/index.html"
 
 $(VENV)-docs/.installed: setup.cfg pyproject.toml
