@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT))
 
 import momentum_rnn_jax  # noqa: E402
 
-# Notebooks are run by processes of their own, in temporary folders: they find `experiments`, which is not installed, all the same.
+# Notebooks run in processes of their own, in temporary folders: they find `experiments` too, which is not installed.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 

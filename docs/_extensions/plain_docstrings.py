@@ -23,13 +23,14 @@ def restructured(lines: list[str], link: Callable[[str], str | None] = lambda co
       link: the full name of the object that a piece of code names; None where it names none.
     """
     new: list[str] = []
+    base = 0  # the indentation of the text that a literal block follows
     for kind, block in _blocks(lines):
         if kind == "doctest":
             new += block
         elif kind == "literal":
-            indent = " " * _indent(block[0])
-            new += [f"{indent[:-2]}::", "", *(f"  {line}" if line else "" for line in block)]
+            new += [" " * base + "::", "", *block]
         else:
+            base = _indent(block[-1])
             for i, line in enumerate(_inline("\n".join(block), link).split("\n")):
                 text = line.strip()
                 previous = block[i - 1].strip() if i else ""
@@ -53,9 +54,11 @@ def _blocks(lines: list[str]) -> list[tuple[str, list[str]]]:
     for block in filter(None, paragraphs):
         if block[0].lstrip().startswith(">>>"):
             kind = "doctest"
-        elif blocks and _indent(block[0]) >= _base(blocks) + 4:
-            kind = "literal"
-        elif blocks and _indent(block[0]) >= _base(blocks) + 2 and blocks[-1][1][-1].strip().endswith((":", ";")):
+        elif block[0].startswith("  `"):  # an indented list, whose entries begin with code
+            indent = _indent(block[0])
+            block = [f"- {line[indent:]}" if _indent(line) == indent else f"  {line[indent:].lstrip()}" for line in block]
+            kind = "text"
+        elif blocks and _indent(block[0]) >= _base(blocks) + (2 if blocks[-1][1][-1].endswith((":", ";")) else 4):
             kind = "literal"
         else:
             kind = "text"
@@ -68,7 +71,7 @@ def _blocks(lines: list[str]) -> list[tuple[str, list[str]]]:
 
 def _base(blocks: list[tuple[str, list[str]]]) -> int:
     """The indentation of the text that a paragraph follows."""
-    return next((_indent(block[0]) for kind, block in reversed(blocks) if kind != "literal"), 0)
+    return next((_indent(block[-1]) for kind, block in reversed(blocks) if kind != "literal"), 0)
 
 
 def _indent(line: str) -> int:

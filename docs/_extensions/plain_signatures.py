@@ -1,14 +1,17 @@
 """Signatures as a reader would write them: `Array`, the library's own names of types, short defaults.
 
-What Sphinx writes by itself spells out every alias (`dict[str, dict[str, Array]]` is `Params` everywhere else), prints defaults that
-are objects as `<class 'float'>`, and takes the constructor of an NNX module for that of its metaclass.
+What Sphinx writes by itself spells out every alias (`dict[str, dict[str, Array]]` is `Params` everywhere else), prints defaults
+that are objects as `<class 'float'>`, takes the constructor of an NNX module for that of its metaclass, and repeats a signature
+for each overload.
 """
 
 import inspect
 import re
+from collections.abc import Callable
 from typing import Any
 
 from flax import linen, nnx
+from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.typing import stringify_annotation
 
 from momentum_rnn_jax.cell import Params
@@ -77,6 +80,16 @@ def _default(value: Any) -> str:
     return "..." if "<" in text or len(text) > 40 else text
 
 
+def _without_overloads(analyze: Callable[[Any], None]) -> Callable[[Any], None]:
+    """What an analyzer of source does, so that it forgets the overloads; autodoc would print each instead of the signature."""
+
+    def analyzed(self: Any) -> None:
+        analyze(self)
+        self.overloads = {}
+
+    return analyzed
+
+
 def setup(app: Any) -> dict[str, Any]:
     """Use `signature` for whatever the reference documents."""
 
@@ -86,4 +99,5 @@ def setup(app: Any) -> dict[str, Any]:
         return signature(obj) if what != "method" or callable(obj) else None
 
     app.connect("autodoc-process-signature", process)
+    ModuleAnalyzer.analyze = _without_overloads(ModuleAnalyzer.analyze)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
