@@ -21,8 +21,8 @@ def cells(document):
     return "\n".join(re.sub(r"\A(:\w+:.*\n)+", "", cell) for cell in found)
 
 
-# The build of the site runs all notebooks. Those that are quick are run here as well, but for one that tells JAX, by the environment,
-# how many devices to make; `test_sharding.py` has its own.
+# The build of the site runs all notebooks. Those that are quick are run here as well, but for one that tells JAX, by the
+# environment, how many devices to make; `test_sharding.py` has its own.
 QUICK = [document for document in DOCUMENTS if document == "docs/start.md" or document.startswith("docs/howto/")]
 NOTEBOOKS = [(document, 0, cells(document)) for document in QUICK if cells(document) and "os.environ" not in cells(document)]
 
