@@ -107,10 +107,14 @@ def test_the_gallery_has_every_committed_figure():
         ("Text:\n\n    a_t = b\n\n    c_t = d\n\nmore", "Text:\n\n::\n\n    a_t = b\n\n    c_t = d\n\nmore"),
         ("Words\n- one\n- two", "Words\n\n- one\n- two"),
         ("Either\n\n  `a`: one\n    thing\n  `b`: another", "Either\n\n- ``a``: one\n  thing\n- ``b``: another"),
+        (
+            'method: how.\n  "a": one\n  thing\n  "b": another\nnext',
+            'method: how.\n\n  - "a": one\n    thing\n  - "b": another\nnext',
+        ),
         ("State: `h`.\nSource: a book.", "\n**State:** ``h``.\n\n**Source:** a book."),
         (">>> f(*x)\n1", ">>> f(*x)\n1"),
     ],
-    ids=["link", "code", "equation", "list", "indented list", "labels", "doctest"],
+    ids=["link", "code", "equation", "list", "indented list", "choices", "labels", "doctest"],
 )
 def test_docstrings_become_restructured_text(plain, expected):
     names = {"Momentum": "m.Momentum"}

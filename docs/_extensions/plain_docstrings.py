@@ -12,6 +12,7 @@ from tools.public_names import public_names
 
 LABELS = re.compile(r"^(Core|Drive|Parameters|Source|State|Variables): ")
 LIST_ITEM = re.compile(r"^(-|\d+\.) ")
+CHOICE = re.compile(r'^\s+"\w+": ')
 CODE = re.compile(r"(`[^`]+`)")
 
 
@@ -23,6 +24,7 @@ def restructured(lines: list[str], link: Callable[[str], str | None] = lambda co
       link: the full name of the object that a piece of code names; None where it names none.
     """
     new: list[str] = []
+    lines = _choices_as_lists(lines)
     base = 0  # the indentation of the text that a literal block follows
     for kind, block in _blocks(lines):
         if kind == "doctest":
@@ -67,6 +69,22 @@ def _blocks(lines: list[str]) -> list[tuple[str, list[str]]]:
         else:
             blocks.append((kind, block))
     return blocks
+
+
+def _choices_as_lists(lines: list[str]) -> list[str]:
+    """An argument's values, where each begins a line as `"stepwise": …`, as a list of them."""
+    new: list[str] = []
+    indent: int | None = None  # of the list that the line before is in
+    for line in lines:
+        if indent is not None and (not line.strip() or _indent(line) < indent):
+            indent = None
+        if CHOICE.match(line):
+            new += [] if indent is not None else [""]
+            indent = _indent(line)
+            new.append(f"{' ' * indent}- {line.strip()}")
+        else:
+            new.append(line if indent is None else f"  {line}")
+    return new
 
 
 def _base(blocks: list[tuple[str, list[str]]]) -> int:

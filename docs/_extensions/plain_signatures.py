@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flax import linen, nnx
+from sphinx.domains.python import PyObject
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.typing import stringify_annotation
 
@@ -99,5 +100,8 @@ def setup(app: Any) -> dict[str, Any]:
         return signature(obj) if what != "method" or callable(obj) else None
 
     app.connect("autodoc-process-signature", process)
+    for field in PyObject.doc_field_types:
+        if field.name == "parameter":
+            field.label = "Arguments"  # the parameters of a core are something else
     ModuleAnalyzer.analyze = _without_overloads(ModuleAnalyzer.analyze)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
