@@ -48,7 +48,7 @@ include_patterns = [
 exclude_patterns = [".*", "**/__pycache__", "build", "docs/_*", "momentum_rnn_jax", "native", "runs", "tests", "tools"]
 highlight_language = "none"  # what is indented in the documents is an equation or a shell command
 default_role = "code"
-smartquotes = False  # "auto" is a string to type
+smartquotes_action = "D"  # dashes alone: "auto" is a string to type
 
 # --- Markdown and notebooks
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "dollarmath"]

@@ -81,7 +81,7 @@ class GradientFlow:
         try:
             from matplotlib.figure import Figure
         except ImportError as error:
-            raise ImportError("plot needs matplotlib: pip install 'momentum_rnn_jax[plot]'.") from error
+            raise ImportError("plot needs matplotlib: pip install matplotlib.") from error
         figure = Figure(figsize=(14, 4.5), layout="constrained")
         curves, spectra, singular = figure.subplots(1, 3, width_ratios=(2, 1, 1))
         for name, values in self.curves().items():
