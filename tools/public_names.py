@@ -15,12 +15,7 @@ MODULES = (
 
 
 def public_names() -> dict[str, list[str]]:
-    """Each module's public names but for modules, and for objects that a module before it has under the same name.
-
-    >>> names = public_names()
-    >>> "unroll" in names["momentum_rnn_jax"], "from_torch" in names["momentum_rnn_jax.interop"]
-    (True, False)
-    """
+    """Each module's public names but for modules, and for objects that a module before it has under the same name."""
     seen: set[tuple[str, int]] = set()
     found: dict[str, list[str]] = {}
     for module in MODULES:
