@@ -46,7 +46,6 @@ include_patterns = [
     "experiments/results/**",
 ]
 exclude_patterns = [".*", "**/__pycache__", "build", "docs/_*", "momentum_rnn_jax", "native", "runs", "tests", "tools"]
-suppress_warnings = ["toc.empty_glob"]  # globs after a list of titles are for what is not listed yet
 highlight_language = "none"  # what is indented in the documents is an equation or a shell command
 default_role = "code"
 smartquotes_action = "D"  # dashes alone: "auto" is a string to type
