@@ -161,7 +161,7 @@ def unroll(
 def resolve(
     cell: RecurrentCell,
     params: Params,
-    xs: Array,
+    xs: Array | jax.ShapeDtypeStruct,
     state: CellState | None = None,
     method: Method = "auto",
     *,
@@ -210,7 +210,7 @@ def resolve(
 def explain(
     cell: RecurrentCell,
     params: Params,
-    xs: Array,
+    xs: Array | jax.ShapeDtypeStruct,
     state: CellState | None = None,
     method: Method = "auto",
     **options: Any,

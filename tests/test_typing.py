@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from tests.test_documents import BLOCKS
+from tests.test_documents import BLOCKS, NOTEBOOKS
 from tools import stubs
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -71,7 +71,7 @@ def test_examples_are_accepted_and_mistakes_refused(python, tmp_path):
 def test_examples_of_the_documents_are_accepted(python, tmp_path):
     """They do not annotate their own functions, whose bodies are checked all the same."""
     names = []
-    for document, number, block in BLOCKS:
+    for document, number, block in BLOCKS + NOTEBOOKS:
         names.append(f"{pathlib.Path(document).stem.lower()}_{number}.py")
         (tmp_path / names[-1]).write_text(block)
     found, output = mypy(python, tmp_path, "--allow-untyped-defs", "--allow-untyped-calls", *names)
