@@ -13,7 +13,7 @@ WORKERS ?= 2
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/jax
 export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS ?= 0.2
 
-.PHONY: demo test test-all test-without-native native sanitize wheels lint format bench clean
+.PHONY: demo test test-all test-without-native native sanitize wheels lint format bench docs clean
 
 demo: $(VENV)/.installed
 	$(RUN) -m experiments.demo
@@ -59,6 +59,16 @@ bench: $(VENV)-bench/.installed
 $(VENV)-bench/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)-bench
 	$(VENV)-bench/bin/python -m pip install --quiet --editable '.[bench]'
+	touch $@
+
+# The documentation site, in build/docs: its notebooks are executed, and a warning is an error. Its environment is its own.
+docs: $(VENV)-docs/.installed
+	$(VENV)-docs/bin/python -m sphinx -b html -c docs -W --keep-going -d build/doctrees $(DOCS) . build/docs
+	@echo "open build/docs/index.html"
+
+$(VENV)-docs/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 clean:
