@@ -17,7 +17,7 @@ PACKAGE = ROOT / "momentum_rnn_jax"
 # the folder's name.
 LAYERS = [
     {"_describe", "native"},
-    {"_checks", "_compat", "_dtypes", "_masked"},
+    {"_checks", "_compat", "_dtypes", "_fixed_point", "_masked"},
     {"_autodiff", "_pytree"},
     {"activations", "hippo.transition", "orthogonal"},
     {"drives.base", "hippo.legs", "hippo.reconstruct"},
@@ -45,8 +45,8 @@ LAYERS = [
     {"unroll"},
     {"analysis._coordinates", "analysis._scaled"},
     {"analysis._run"},
-    {"analysis.gradients", "analysis.jacobians", "analysis.lyapunov", "analysis.theorem"},
-    {"analysis.report"},
+    {"analysis.fixed_points", "analysis.gradients", "analysis.jacobians", "analysis.lyapunov", "analysis.theorem"},
+    {"analysis.flossing", "analysis.report"},
     {"analysis"},
     {"interop._files", "interop._layout"},
     {"interop.atn", "interop.convrnn", "interop.flax", "interop.hippo", "interop.load", "interop.released", "interop.torch"},

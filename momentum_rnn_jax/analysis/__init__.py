@@ -7,10 +7,11 @@
 
 `step_jacobians`, `jacobian_product`, `jacobian_log_norms`, `singular_spectrum` and `lyapunov_spectrum` say how a change of the
 state propagates; `gradient_norms` gives the norms of a loss's gradients, `input_sensitivity` what is left of each input,
-`theorem_product` the paper's theorem beside what it leaves out, and `gradient_flow` all of them in one report. Every function
-takes one sequence, (time, features); use `jax.vmap` for a batch. All work under `jax.jit` too, where the arguments that are not
-arrays must be static: `wrt`, `norm`, `start`, `stop`, `warmup`, `loss_fn`. Each value of these compiles anew, and so does each
-span.
+`theorem_product` the paper's theorem beside what it leaves out, and `gradient_flow` all of them in one report. `flossing` is a
+penalty on the leading Lyapunov exponents, and `fixed_points` finds the states in which a cell stays. Every function but the last
+takes one sequence, (time, features); use `jax.vmap` for a batch. These work under `jax.jit` too, where the arguments that are not
+arrays must be static: `wrt`, `norm`, `start`, `stop`, `warmup`, `leading`, `loss_fn`. Each value of these compiles anew, and so
+does each span.
 
 What they show of momentum:
 
@@ -25,6 +26,8 @@ What they show of momentum:
 - The paper's product `∏ D_k (U + μ Σ_{k-1})` is not a gradient; `theorem_product` derives it and says what it holds fixed.
 """
 
+from momentum_rnn_jax.analysis.fixed_points import FixedPoints, fixed_points
+from momentum_rnn_jax.analysis.flossing import flossing
 from momentum_rnn_jax.analysis.gradients import gradient_norms, input_sensitivity
 from momentum_rnn_jax.analysis.jacobians import jacobian_log_norms, jacobian_product, singular_spectrum, step_jacobians
 from momentum_rnn_jax.analysis.lyapunov import lyapunov_spectrum
@@ -32,8 +35,11 @@ from momentum_rnn_jax.analysis.report import GradientFlow, gradient_flow
 from momentum_rnn_jax.analysis.theorem import TheoremProduct, theorem_product
 
 __all__ = [
+    "FixedPoints",
     "GradientFlow",
     "TheoremProduct",
+    "fixed_points",
+    "flossing",
     "gradient_flow",
     "gradient_norms",
     "input_sensitivity",

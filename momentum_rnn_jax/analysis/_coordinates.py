@@ -116,9 +116,9 @@ def _origin(jaxpr: Any, var: Any) -> tuple[int, ...]:
     return (id(var),)
 
 
-def start_like(cell: RecurrentCell, params: Params) -> CellState:
-    """The shapes and dtypes of the cell's unbatched state."""
-    return jax.eval_shape(lambda params: cell.start(cell.prepare(params), ()), params)
+def start_like(cell: RecurrentCell, params: Params, batch_shape: tuple[int, ...] = ()) -> CellState:
+    """The shapes and dtypes of the cell's states."""
+    return jax.eval_shape(lambda params: cell.start(cell.prepare(params), batch_shape), params)
 
 
 def split(vector: Array, parts: list[Part]) -> list[Array]:

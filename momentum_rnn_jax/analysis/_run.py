@@ -92,6 +92,12 @@ class Run(NamedTuple):
 
         return z, advance
 
+    def jacobian(self, wrt: str, step: tuple[CellState, Array]) -> Array:
+        """`∂s_t/∂s_{t-1}`, (n, n), of a step from s_{t-1} with x_t."""
+        before, x = step
+        z, advance = self.step(wrt, before)
+        return jax.jacfwd(lambda z: advance(z, x)[0])(z)
+
     def pull_back(self, wrt: str, rows: Blocks, step: tuple[CellState, Array]) -> tuple[Blocks, Scaled]:
         """`(P ∂s_t/∂s_{t-1}, P ∂s_t/∂x_t)` for a matrix P, whose rows go back through step t by reverse mode.
 
@@ -113,9 +119,13 @@ class Run(NamedTuple):
 
 
 def checked(
-    cell: Any, params: Any, xs: Any, state: Any, wrt: str = "full"
+    cell: Any, params: Any, xs: Any, state: Any, wrt: str = "full", *, constant: bool = False
 ) -> tuple[RecurrentCell, Params, Array, CellState | None]:
-    """The arguments that every analysis takes, checked, in at least float32."""
+    """The arguments that every analysis takes, checked, in at least float32.
+
+    With `constant` they are `x` and `starts`: one input, (F,), which is returned as a sequence of one step, and states with any
+    batch axes.
+    """
     if params is None and not isinstance(cell, RecurrentCell) and _is_nnx_cell(cell):
         cell, params = cell.functional()
     if not isinstance(cell, RecurrentCell):
@@ -125,21 +135,25 @@ def checked(
         )
     if cell.core.feature_axes != 1:
         raise TypeError(f"cell must have a core whose states are vectors, got {type(cell.core).__name__}, whose are images.")
-    xs = cell.check_inputs(params, xs, "xs", time=True)
-    if xs.ndim != 2 or not xs.shape[0]:
+    of_inputs, of_states = ("x", "starts") if constant else ("xs", "state")
+    xs = cell.check_inputs(params, xs, of_inputs, time=not constant)
+    if constant and xs.ndim != 1:
+        raise ValueError(f"x must be one input of shape (features,), got shape {xs.shape}.")
+    if not constant and (xs.ndim != 2 or not xs.shape[0]):
         raise ValueError(
             f"xs must be one sequence of shape (time, features) with at least one step, got shape {xs.shape}; "
             "use jax.vmap for a batch."
         )
+    batch_shape = _batch_shape(of_states, state, start_like(cell, params)) if constant else ()
     if state is not None:
-        _checks.same_structure("state", state, start_like(cell, params))
+        _checks.same_structure(of_states, state, start_like(cell, params, batch_shape))
     for path, leaf in jax.tree_util.tree_leaves_with_path(cell):
         if isinstance(leaf, Drive | Core | RecurrentCell):
             raise TypeError(
                 f"cell{jax.tree_util.keystr(path)} must be a pytree, got {type(leaf).__name__}: "
                 "decorate the class with momentum_rnn_jax.pytree_dataclass."
             )
-    for name, tree in {"cell": cell, "params": params, "xs": xs, "state": state}.items():
+    for name, tree in {"cell": cell, "params": params, of_inputs: xs, of_states: state}.items():
         check_finite(name, tree)
 
     wide = at_least_float32(xs.dtype)
@@ -148,13 +162,26 @@ def checked(
     if not hasattr(getattr(like.core, "h", None), "dtype"):
         raise TypeError(f"cell must have a core whose state has the array h, got {_checks.outline(like.core)}.")
     _checks.choice("wrt", wrt, WRT)
-    layout = Layout.of(cell, params, xs)
+    layout = Layout.of(cell, params, xs[jnp.newaxis] if constant else xs)
     if not layout.size(wrt):
         allowed = ", ".join(repr(name) for name in WRT if layout.size(name))
         raise ValueError(f"wrt must be one of {allowed} for this cell, whose {wrt} has no state, got {wrt!r}.")
     if state is not None:
         state = jax.tree.map(lambda leaf, like: leaf if leaf.dtype == like.dtype else leaf.astype(like.dtype), state, like)
-    return cell, params, xs, state
+    return cell, params, xs[jnp.newaxis] if constant else xs, state
+
+
+def _batch_shape(name: str, states: Any, like: CellState) -> tuple[int, ...]:
+    """The batch axes of states, which are those of their first array; the others are compared with it."""
+    _checks.same_tree(name, states, like)
+    _checks.array_leaves(name, states)
+    first, one = jax.tree.leaves(states)[0], jax.tree.leaves(like)[0]
+    axes = first.ndim - one.ndim
+    if axes < 0 or first.shape[axes:] != one.shape or not first.size:
+        raise ValueError(
+            f"{name} must be one state or more, whose first array has a shape that ends in {one.shape}, got {first.shape}."
+        )
+    return first.shape[:axes]
 
 
 def check_span(start: Any, stop: Any, steps: int) -> tuple[int, int]:

@@ -102,6 +102,7 @@ def log10_norm(matrix: Scaled, norm: str) -> Array:
     return log10(value, matrix.exponent)
 
 
+@jax.custom_jvp
 def spectral_norm(A: Array) -> Array:
     """The largest singular value of A, (m, n), by squaring its Gram matrix G over and over.
 
@@ -110,6 +111,27 @@ def spectral_norm(A: Array) -> Array:
     products if one direction stands out, as in long products, and after 25 in float32 or 54 in float64 if all are equal. A
     singular value decomposition would do, but in a loop its threads wait for each other on a busy CPU.
     """
+    return _largest(A)[0]
+
+
+@spectral_norm.defjvp
+def _spectral_norm_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    """`dσ = uᵀ dA v`, with u and v the singular vectors of σ: no differentiation goes through the loop.
+
+    Where several singular values are the largest, v is one of their vectors, and dσ one of the directional derivatives. Of a
+    matrix of zeros it is NaN.
+    """
+    (A,), (dA,) = primals, tangents
+    norm, G = _largest(A)
+    v = G[:, jnp.argmax(jnp.diagonal(G))]  # G^p is a multiple of v vᵀ, in which the largest column has the smallest error
+    v = v / jnp.linalg.norm(v)
+    if A.shape[0] < A.shape[1]:
+        return norm, (v @ dA) @ (v @ A) / norm
+    return norm, (A @ v) @ (dA @ v) / norm
+
+
+def _largest(A: Array) -> tuple[Array, Array]:
+    """The largest singular value, and the last power of the smaller Gram matrix, of norm 1."""
     gram = A @ A.T if A.shape[0] < A.shape[1] else A.T @ A
     size = jnp.linalg.norm(gram)
 
@@ -121,8 +143,8 @@ def spectral_norm(A: Array) -> Array:
 
     one, is_zero = jnp.ones_like(size), size == 0
     start = (gram / jnp.where(is_zero, one, size), jnp.log(size), one / 2, jnp.where(is_zero, 0 * one, one))
-    _, log, _, _ = jax.lax.while_loop(lambda carry: carry[3] > jnp.finfo(A.dtype).eps, square, start)
-    return jnp.exp(log / 2)
+    G, log, _, _ = jax.lax.while_loop(lambda carry: carry[3] > jnp.finfo(A.dtype).eps, square, start)
+    return jnp.exp(log / 2), G
 
 
 def log10(mantissa: Array, exponent: Array) -> Array:

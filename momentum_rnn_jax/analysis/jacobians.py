@@ -60,13 +60,8 @@ def step_jacobians(cell: Any, params: Params | None, xs: Array, state: CellState
 @compiled("wrt")
 def _step_jacobians(cell: RecurrentCell, params: Params, xs: Array, state: CellState | None, wrt: str) -> Array:
     run = Run.over(cell, params, xs, state)
-
-    def jacobian(step: tuple[CellState, Array]) -> Array:
-        before, x = step
-        z, advance = run.step(wrt, before)
-        return jax.jacfwd(lambda z: advance(z, x)[0])(z)
-
-    return jax.lax.map(jacobian, run.steps, batch_size=CHUNK)  # jax.vmap, a chunk of steps at a time
+    # A chunk of steps at a time, by jax.vmap.
+    return jax.lax.map(lambda step: run.jacobian(wrt, step), run.steps, batch_size=CHUNK)
 
 
 def jacobian_product(

@@ -26,8 +26,9 @@ def lyapunov_spectrum(
     wrt: str = "full",
     frame: Array | None = None,
     warmup: int = 0,
+    leading: int | None = None,
 ) -> Array:
-    """The n Lyapunov exponents of a run, largest first: natural logarithms, per step.
+    """The n Lyapunov exponents of a run, or the leading ones, largest first: natural logarithms, per step.
 
     An exponent λ means that lengths in its direction change like e^{λt}; in decades per step it is λ / ln 10. The QR method:
     a frame is carried along, `J_t Q_{t-1} = Q_t R_t`, and `λ_i = 1/N · Σ_t log |R_t,ii|`. Unlike the singular values of a product
@@ -42,16 +43,19 @@ def lyapunov_spectrum(
 
     Args:
       cell, params, xs, state, wrt: as in `step_jacobians`.
-      frame: (n, n), of full rank, where the frame starts, made orthogonal by a QR decomposition; the identity unless given.
+      frame: (n, k), of rank k, where the frame starts, made orthogonal by a QR decomposition; the identity unless given. k < n
+        columns give k exponents: the largest, as almost all frames turn to these directions.
       warmup: how many steps at the start, less than T, turn the frame and are not counted. They remove most of the effect of a
         poor frame.
+      leading: k, for the k largest exponents alone, from the first k columns of `frame`, or of a random one, always the same,
+        unless given. A step takes k Jacobian-vector products and O(n k²). More columns would not change what the first k find.
 
     Returns:
-      (n,). -inf for directions that a step maps to zero.
+      (n,), or (k,). -inf for directions that a step maps to zero; otherwise gradients flow, in reverse mode too.
 
     Raises:
       TypeError, ValueError: as `step_jacobians`; `frame` has another shape, less than full rank, or NaN or infinity in it;
-        `warmup` is T or more.
+        `warmup` is T or more; `leading` is more than n, or than the columns of `frame`.
 
     Source: Benettin et al. 1980; for recurrent networks Engelken, Wolf, Abbott, arXiv 2006.02427; Vogt et al., arXiv 2006.14123.
 
@@ -64,18 +68,26 @@ def lyapunov_spectrum(
     [0.9, 0.5, 0.5, 0.1]
     """
     cell, params, xs, state = checked(cell, params, xs, state, wrt)
+    n = Layout.of(cell, params, xs).size(wrt)
     if frame is not None:
-        n = Layout.of(cell, params, xs).size(wrt)
-        frame = _checks.floating("frame", frame, min_ndim=2, layout="(n, n)").astype(xs.dtype)
-        if frame.shape != (n, n):
-            raise ValueError(f"frame must have shape {(n, n)}, got {frame.shape}.")
-        check_finite("frame", frame)
-        if not isinstance(frame, jax.core.Tracer) and (rank := np.linalg.matrix_rank(frame)) < n:
-            raise ValueError(f"frame must have {n} independent columns, got a matrix of rank {rank}.")
+        frame = _checked_frame(frame, n).astype(xs.dtype)
+    if leading is not None:
+        leading = _checks.integer("leading", leading, low=1, high=n if frame is None else frame.shape[1])
+        frame = (jax.random.normal(jax.random.key(0), (n, n), xs.dtype) if frame is None else frame)[:, :leading]
     warmup = _checks.integer("warmup", warmup, low=0, high=_checks.INT32_MAX)
     if warmup >= xs.shape[0]:
         raise ValueError(f"warmup must be less than the {xs.shape[0]} steps of xs, got {warmup}.")
     return _spectrum(cell, params, xs, state, wrt, frame, warmup)
+
+
+def _checked_frame(frame: Any, n: int) -> Array:
+    array = _checks.floating("frame", frame, min_ndim=2, layout="(n, k)")
+    if array.ndim != 2 or array.shape[0] != n or not 1 <= array.shape[1] <= n:
+        raise ValueError(f"frame must have shape ({n}, k) with k from 1 to {n}, got {array.shape}.")
+    check_finite("frame", array)
+    if not isinstance(array, jax.core.Tracer) and (rank := np.linalg.matrix_rank(array)) < array.shape[1]:
+        raise ValueError(f"frame must have {array.shape[1]} independent columns, got a matrix of rank {rank}.")
+    return array
 
 
 @compiled("wrt", "warmup")

@@ -1,13 +1,14 @@
 """All analyses of one run in one object, that prints, saves and draws itself."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jax import Array
 
+from momentum_rnn_jax._describe import describe
 from momentum_rnn_jax._pytree import pytree_dataclass
 from momentum_rnn_jax.analysis._coordinates import Layout
 from momentum_rnn_jax.analysis._run import checked
@@ -71,19 +72,32 @@ class GradientFlow:
             f"logarithm per step: {spectra}.\nThe {block}'s largest: {exponents[0] / math.log(10):+.3g} decades per step.\n"
         )
 
-    def plot(self, path: str | Path) -> None:
-        """Save a figure of the curves, the Lyapunov spectra and the singular values.
+    def plot(self, path: str | Path | None = None, *, axes: Sequence[Any] | None = None) -> Any:
+        """Draw the curves, the Lyapunov spectra and the singular values; matplotlib is the extra `plot` of this package.
+
+        Args:
+          path: where to save the figure, unless None.
+          axes: three matplotlib `Axes` to draw on, one for each of these; those of a new figure unless given.
+
+        Returns:
+          The matplotlib `Figure`. Nothing shows it yet: `display(figure)` does in a notebook.
 
         Raises:
           ImportError: matplotlib is not installed.
-          ValueError: this is a batch of reports.
+          TypeError, ValueError: `axes` are not three, or this is a batch of reports.
         """
         try:
+            from matplotlib.axes import Axes
             from matplotlib.figure import Figure
         except ImportError as error:
-            raise ImportError("plot needs matplotlib: pip install matplotlib.") from error
-        figure = Figure(figsize=(14, 4.5), layout="constrained")
-        curves, spectra, singular = figure.subplots(1, 3, width_ratios=(2, 1, 1))
+            raise ImportError("plot needs matplotlib: pip install 'momentum_rnn_jax[plot]'.") from error
+        self._one()
+        if axes is None:
+            axes = Figure(figsize=(14, 4.5), layout="constrained").subplots(1, 3, width_ratios=(2, 1, 1))
+        axes = list(np.ravel(np.asarray(axes, object)))
+        if len(axes) != 3 or not all(isinstance(one, Axes) for one in axes):
+            raise TypeError(f"axes must be three matplotlib Axes, got {len(axes)} of {describe(axes[0] if axes else None)}.")
+        curves, spectra, singular = axes
         for name, values in self.curves().items():
             curves.plot(values, label=name)
         curves.set(xlabel="distance from the end (steps)", ylabel="log10 of the norm")
@@ -92,11 +106,14 @@ class GradientFlow:
         spectra.set(xlabel="index", ylabel="Lyapunov exponent (per step)")
         singular.plot(self.singular_spectrum, ".")
         singular.set(xlabel="index", ylabel="log10 of the singular value, whole run")
-        for axes in (curves, spectra):
-            axes.legend()
-        for axes in (curves, spectra, singular):
-            axes.grid(alpha=0.3)
-        figure.savefig(path, dpi=120)
+        for one in (curves, spectra):
+            one.legend()
+        for one in axes:
+            one.grid(alpha=0.3)
+        figure = curves.figure.canvas.figure  # the axes may be in one of its subfigures
+        if path is not None:
+            figure.savefig(path, dpi=120)
+        return figure
 
     def _one(self) -> "GradientFlow":
         if self.input_sensitivity.ndim != 1:
@@ -123,7 +140,7 @@ def gradient_flow(
       norm: "spectral" or "frobenius".
 
     Returns:
-      A `GradientFlow`, with `table()`, `to_dict()` and `plot(path)`.
+      A `GradientFlow`, with `table()`, `to_dict()` and `plot()`.
 
     Raises:
       TypeError, ValueError: as `step_jacobians` and `gradient_norms`.

@@ -54,6 +54,9 @@ class Adam(Drive):
     def start(self, u: Array) -> AdamState:
         return AdamState(jnp.zeros_like(u), jnp.zeros_like(u))
 
+    def at_rest(self, u: Array) -> AdamState:
+        return AdamState(align("step_size", self.step_size, u) * u / (1 - align("mu", self.mu, u)), u * u)
+
     def update(self, state: AdamState, u: Array) -> tuple[AdamState, Array]:
         velocity = align("mu", self.mu, u) * state.velocity + align("step_size", self.step_size, u) * u
         second_moment, scale = _root_mean_square(self.beta, self.eps, state.second_moment, u)
@@ -97,6 +100,9 @@ class RMSProp(Drive):
 
     def start(self, u: Array) -> RMSPropState:
         return RMSPropState(jnp.zeros_like(u))
+
+    def at_rest(self, u: Array) -> RMSPropState:
+        return RMSPropState(u * u)
 
     def update(self, state: RMSPropState, u: Array) -> tuple[RMSPropState, Array]:
         second_moment, scale = _root_mean_square(self.beta, self.eps, state.second_moment, u)

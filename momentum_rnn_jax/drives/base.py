@@ -18,6 +18,7 @@ from jax import Array
 
 from momentum_rnn_jax import _checks
 from momentum_rnn_jax._dtypes import at_least_float32
+from momentum_rnn_jax._fixed_point import fixed_state, moving_entry
 from momentum_rnn_jax._pytree import check_hyperparameters, is_pytree
 
 
@@ -46,6 +47,39 @@ class Drive(abc.ABC):
         us = _checks.floating("us", us, min_ndim=2, layout="(time, ..., gates)")
         _checks.same_structure("state", state, jax.eval_shape(lambda us: self.init(us[0]), us))
         return (_unroll_compiled if is_pytree(self) else _unroll)(self, state, us)
+
+    def fixed_point(self, u: Array) -> Any:
+        """The state at rest under a constant input: `step(state, u) = (state, d)`; momentum's is `step_size u / (1 - mu)`.
+
+        In closed form where the drive has one in `at_rest`, and otherwise by Newton's method on its step, from where a few steps
+        lead. Where several states are at rest it is one of them, and it need not be stable.
+
+        Args:
+          u: (..., G·H), floating point. A batch is solved as one system: use `jax.vmap` for a large one.
+
+        Raises:
+          TypeError: `u` is not such an array.
+          ValueError: no state at rest was found, as for drives that count steps. Where values are traced, NaN stands for it.
+
+        >>> import jax.numpy as jnp, momentum_rnn_jax as mr
+        >>> mr.Momentum(mu=0.5, step_size=2.0).fixed_point(jnp.ones(1)).velocity.tolist()
+        [4.0]
+        """
+        u = _widen(u)
+        state = fixed_state(lambda state: self.advance(state, u)[0], self.start(u), self.at_rest(u))
+        after = self.advance(state, u)[0]
+        if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(after)):
+            moving = moving_entry(state, after, 1000 * float(jnp.finfo(u.dtype).eps))
+            if moving is not None:
+                raise ValueError(
+                    f"{type(self).__name__} must have a state at rest under a constant u, but has none that was found: "
+                    f"a step changes the entry {moving!r} of its state."
+                )
+        return state
+
+    def at_rest(self, u: Array) -> Any:
+        """The fixed point in closed form, for a drive that has one, or None; `fixed_point` tries it and corrects it."""
+        return None
 
     def advance(self, state: Any, u: Array) -> tuple[Any, Array]:
         """`step` for arguments that are known to fit."""

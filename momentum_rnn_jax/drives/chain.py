@@ -53,6 +53,14 @@ class Chain(Drive):
     def start(self, u: Array) -> Any:
         return tuple(drive.init(u) for drive in self.drives)
 
+    def fixed_point(self, u: Array) -> Any:
+        """The fixed point of each drive under what the one before hands on, a constant too."""
+        states = []
+        for drive in self.drives:
+            states.append(drive.fixed_point(u))
+            u = drive.advance(states[-1], u)[1]
+        return tuple(states)
+
     def update(self, state: Any, u: Array) -> tuple[Any, Array]:
         states = []
         for drive, one in zip(self.drives, state, strict=True):

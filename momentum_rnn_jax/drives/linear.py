@@ -37,6 +37,9 @@ class Identity(Drive):
     def start(self, u: Array) -> IdentityState:
         return IdentityState()
 
+    def at_rest(self, u: Array) -> IdentityState:
+        return IdentityState()
+
     def update(self, state: IdentityState, u: Array) -> tuple[IdentityState, Array]:
         return state, u
 
@@ -71,6 +74,12 @@ class LinearDrive(Drive):
     def tick(self, clock: Any) -> Any:
         """The rest of the state after one more step, `velocity` left out as in `coefficients`; unchanged by default."""
         return clock
+
+    def at_rest(self, u: Array) -> Any:
+        """`v = b u / (1 - a)`, if `a` and `b` do not change with time."""
+        state = self.start(u)
+        a, b = self.coefficients(state._replace(velocity=None), jax.ShapeDtypeStruct(u.shape, u.dtype))
+        return state._replace(velocity=align("step_size", b, u) * u / (1 - align("mu", a, u)))
 
     def update(self, state: Any, u: Array) -> tuple[Any, Array]:
         clock = state._replace(velocity=None)
