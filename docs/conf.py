@@ -45,7 +45,18 @@ include_patterns = [
     "experiments/README.md",
     "experiments/results/**",
 ]
-exclude_patterns = [".*", "**/__pycache__", "build", "docs/_*", "momentum_rnn_jax", "native", "runs", "tests", "tools"]
+exclude_patterns = [
+    ".*",
+    "**/__pycache__",
+    "**/TEMPLATE.md",
+    "build",
+    "docs/_*",
+    "momentum_rnn_jax",
+    "native",
+    "runs",
+    "tests",
+    "tools",
+]
 highlight_language = "none"  # what is indented in the documents is an equation or a shell command
 default_role = "code"
 smartquotes_action = "D"  # dashes alone: "auto" is a string to type

@@ -1,5 +1,7 @@
 """The figures of the study's report."""
 
+from pathlib import Path
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -9,30 +11,35 @@ from experiments.studies.momentum.arms import ARMS
 from experiments.studies.momentum.tasks import CORRELATION_TIMES, NOISES, TASKS, dose
 
 
-def dose_response(folder: records.Path) -> Figure:
-    """The gain of M over S by the correlation time, a panel for each noise; the prediction is drawn first."""
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+def dose_response(folder: Path) -> Figure:
+    """The gain of M over S by the correlation time, a panel for each noise: beside the prediction, and below enlarged."""
+    figure = Figure(figsize=(11, 5.6), layout="constrained")
+    rows = figure.subplots(2, len(NOISES), sharex=True, sharey="row", height_ratios=(3, 2))
     measured, times = verdicts.doses(folder), np.geomspace(CORRELATION_TIMES[0], CORRELATION_TIMES[-1], 60)
-    for axes, noise in zip(figure.subplots(1, len(NOISES), sharey=True), NOISES, strict=True):
+    for column, noise in enumerate(NOISES):
         predicted = [100 * prediction.gain(time, noise) for time in times]
-        axes.plot(times, predicted, color=plots.COLOURS[1], label="predicted, of a reader without memory")
-        axes.axhline(0, color="0.4", linewidth=0.8)
+        rows[0, column].plot(times, predicted, color=plots.COLOURS[1], label="predicted, of a reader without memory")
+        rows[0, column].set(title=f"noise {noise:g}")
+        rows[1, column].axhspan(-verdicts.MARGIN, verdicts.MARGIN, color="0.9", label="margin of equivalence")
+        rows[1, column].set(xlabel="correlation time (steps)", xscale="log")
         found = [(time, measured[dose(time, noise)]) for time in CORRELATION_TIMES if dose(time, noise) in measured]
-        if found:
-            points = np.array([(time, of.mean, of.mean - of.low, of.high - of.mean) for time, of in found]).T
-            axes.errorbar(
-                points[0], points[1], points[2:], fmt="o", color=plots.COLOURS[2], capsize=3, label="measured, of LSTMs"
-            )
-        axes.set(title=f"noise {noise:g}", xlabel="correlation time (steps)", xscale="log")
-        axes.set_xticks(CORRELATION_TIMES, [f"{time:g}" for time in CORRELATION_TIMES])
-        axes.minorticks_off()
-        plots.tidy(axes)
-    figure.axes[0].set(ylabel="gain of momentum over\na scaled input (% of its MSE)")
-    figure.axes[0].legend(loc="upper left", fontsize=8)
+        for axes in rows[:, column]:
+            axes.axhline(0, color="0.4", linewidth=0.8)
+            if found:
+                points = np.array([(time, of.mean, of.mean - of.low, of.high - of.mean) for time, of in found]).T
+                style = {"fmt": "o", "color": plots.COLOURS[2], "capsize": 3, "label": "measured, of LSTMs"}
+                axes.errorbar(points[0], points[1], points[2:], **style)
+            plots.tidy(axes)
+    rows[1, 0].set_xticks(CORRELATION_TIMES, [f"{time:g}" for time in CORRELATION_TIMES])
+    rows[1, 0].minorticks_off()
+    rows[0, 0].set(ylabel="gain of M over S (% of its MSE)")
+    rows[1, 0].set(ylabel="the same, enlarged")
+    for axes in rows[:, 0]:
+        axes.legend(loc="upper left", fontsize=8)
     return figure
 
 
-def convergence(folder: records.Path) -> Figure:
+def convergence(folder: Path) -> Figure:
     """The validation loss of spoken digits by epoch, mean and range over seeds."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     axes, found = figure.subplots(), records.read("spoken_digits", folder)
@@ -51,7 +58,7 @@ def convergence(folder: records.Path) -> Figure:
     return figure
 
 
-def comparisons(folder: records.Path) -> Figure:
+def comparisons(folder: Path) -> Figure:
     """Every registered comparison that has been made, with its 95 % interval, over its margin of equivalence."""
     found = verdicts.registered(folder)
     figure = Figure(figsize=(8.5, 0.9 + 0.36 * max(1, len(found))), layout="constrained")
