@@ -68,6 +68,19 @@ def save_params(path: Path, params: Any) -> None:
     write(path, _archive(jax.device_get(flat(params))))
 
 
+def load_params(path: Path) -> dict[str, Any]:
+    """The parameters that `save_params` wrote: nested dictionaries of arrays."""
+    tree: dict[str, Any] = {}
+    with np.load(path) as arrays:
+        for name, array in arrays.items():
+            *parents, leaf = name.split("/")
+            at = tree
+            for parent in parents:
+                at = at.setdefault(parent, {})
+            at[leaf] = jax.numpy.asarray(array)
+    return tree
+
+
 def _archive(entries: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     np.savez(file, **entries)

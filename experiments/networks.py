@@ -52,7 +52,7 @@ class Network:
 
         Of images, the head reads every pixel, and what it reads of the last state is averaged over them.
         """
-        hs = self.hidden_states(params, inputs, lengths)
+        hs = self.hidden_states(params, inputs, lengths if self.every_step else None)
         if self.every_step:
             return jnp.swapaxes(self.read(params, hs), 0, 1)
         return self.read(params, hs[-1]).mean(range(1, hs.ndim - 2))

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work(signals: Signals) -> None:
         from experiments import configs, runs, tables, tasks
-        from experiments.command import RunError
+        from experiments.command import DivergedError, RunError
         from experiments.datasets import DataError
         from experiments.reporting import runs as finished
         from experiments.reporting import text
@@ -74,7 +74,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for name, load in todo.items():
                 config = configs.get(name)
                 folder = options.out / f"{name}-seed{config.seed}"
-                outcome = runs.train(name, [config], folder, load, typed, signals)
+                try:
+                    outcome = runs.train(name, [config], folder, load, typed, signals)
+                except DivergedError as error:
+                    print(f"{name} diverged: {error}", flush=True)
+                    continue
                 print(f"{name} {'was already finished' if outcome.before else 'finished'}: {outcome.metrics[-1]}", flush=True)
         except StoppedError as error:
             if not over.is_set():

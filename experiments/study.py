@@ -23,23 +23,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def work(signals: Signals) -> None:
         from experiments import checkpoint
-        from experiments.studies.momentum import records, report, tasks
-        from experiments.studies.momentum import work as study
+        from experiments.studies.momentum import records, remaining, report, tasks
         from experiments.studies.momentum.arms import ARMS
 
         signals.raise_at_once()
         if options.report:
             print(report.write(options.results or records.RESULTS))
             return
-        names = study.tasks_of(options.tasks)
+        names = remaining.tasks_of(options.tasks)
         for arm in options.arms or ():
             if arm not in ARMS:
                 raise RunError(f"--arms must be of {', '.join(ARMS)}, got {arm!r}")
         sources = tasks.Sources(options.data_dir, options.spoken_digits, options.mnist, options.text)
         folder, typed = options.results or records.RESULTS, as_typed(MODULE, arguments)
-        todo = study.queue(names, options.arms, folder)
+        todo = remaining.queue(names, options.arms, folder)
         with checkpoint.lock(options.out / "-".join(options.tasks or ["all"])):
-            done = study.go(todo, options.out, sources, folder, options.minutes, typed, signals)
+            done = remaining.run_all(todo, options.out, sources, folder, options.minutes, typed, signals)
         print("Nothing is left." if done else "The minutes are over; the same command goes on.")
 
     return command.run(work)

@@ -132,12 +132,17 @@ def each_run(function: Callable[..., Any], *trees: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[jnp.newaxis], function(*jax.tree.map(lambda leaf: leaf[0], trees)))
 
 
+def initial_params(model: Network | LanguageModel, key: Array) -> Params:
+    """The parameters with which a run starts; `key` is that of its `Setting`."""
+    return model.init(jax.random.split(key)[0])
+
+
 def start(program: Program, settings: Setting) -> State:
     """All runs before the first step; not jitted, because compiling takes longer than running the operations one by one."""
 
     def one(setting: Setting) -> Run:
         model = program.model(setting)
-        params = model.init(jax.random.split(setting.key)[0])
+        params = initial_params(model, setting.key)
         if program.config.rebase_every is None:
             params = model.rebase(params)
         totals = {name: jnp.zeros((), jnp.float32) for name in program.task.score_names}

@@ -19,6 +19,11 @@ class Arm(NamedTuple):
     tuned: tuple[str, ...] = ()
     filter: str | None = None
 
+    @property
+    def orthogonal(self) -> bool:
+        """Whether its core is orthogonal."""
+        return self.cell.endswith("dtriv")
+
 
 ARMS = {
     "L": Arm("LSTM", "lstm"),
@@ -74,7 +79,7 @@ def fields(arm: Arm, values: dict[str, float]) -> dict[str, Any]:
     found |= {name: values[name] for name in ("mu", "step_size", "beta") if name in arm.tuned}
     if "gain" in arm.tuned:
         found |= {"step_size": values["gain"] * (1 - values["mu"])} if "mu" in arm.tuned else {"input_scale": values["gain"]}
-    if arm.cell.endswith("dtriv"):
+    if arm.orthogonal:
         found["skew_learning_rate"] = values["learning_rate"] / 10
     return found
 

@@ -7,13 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import tasks
+from experiments import checkpoint, tasks, training
 from experiments.configs.base import Config, Sequences
 from experiments.networks import Network, Params
 from momentum_rnn_jax import analysis
 
-ARMS, SEEDS, BACK = ("L", "S", "M"), (0, 1, 2), (1, 10, 50)
+RECORDED_ARMS, SEEDS, BACK = ("L", "S", "M"), (0, 1, 2), (1, 10, 50)
 STEPS = 60
+
+
+def wants(arm: str, seed: int) -> bool:
+    """Whether the norms of this run are recorded."""
+    return arm in RECORDED_ARMS and seed in SEEDS
 
 
 def norms(config: Config, best: Path, data: tasks.Data) -> dict[str, dict[str, Any]]:
@@ -28,8 +33,8 @@ def norms(config: Config, best: Path, data: tasks.Data) -> dict[str, dict[str, A
     cell = config.make_cell()
     network = Network(cell, xs.shape[-1], target.shape[-1], True, config.input_scale, config.readout_init)
     found = {
-        "start": network.init(jax.random.split(jax.random.key(config.seed))[0]),
-        "best": stored(best),
+        "start": training.initial_params(network, jax.random.key(config.seed)),
+        "best": checkpoint.load_params(best),
     }
 
     def of(params: Params) -> list[float]:
@@ -40,16 +45,3 @@ def norms(config: Config, best: Path, data: tasks.Data) -> dict[str, dict[str, A
         return [float(f"{float(h[STEPS - back]):.4g}") for back in BACK]
 
     return {when: {"back": list(BACK), "norm": of(params)} for when, params in found.items()}
-
-
-def stored(best: Path) -> Params:
-    """The parameters of a file, as a tree."""
-    tree: dict[str, Any] = {}
-    with np.load(best) as arrays:
-        for path, array in arrays.items():
-            *parents, leaf = path.split("/")
-            at = tree
-            for parent in parents:
-                at = at.setdefault(parent, {})
-            at[leaf] = jnp.asarray(array)
-    return tree

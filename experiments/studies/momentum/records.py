@@ -4,16 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from experiments import checkpoint
 from experiments.command import RunError
-from experiments.studies.momentum.tasks import TASKS
+from experiments.studies.momentum.tasks import DOSES
 
 RESULTS = Path(__file__).parent / "results"
 
 
 def path_of(task: str, folder: Path) -> Path:
     """The file with a task's records."""
-    return folder / f"{task.partition('_')[0] if task.startswith('dose_') else task}.jsonl"
+    return folder / f"{'dose' if task in DOSES else task}.jsonl"
 
 
 def read(task: str, folder: Path) -> list[dict[str, Any]]:
@@ -33,11 +35,21 @@ def read(task: str, folder: Path) -> list[dict[str, Any]]:
 
 
 def add(record: dict[str, Any], folder: Path) -> None:
-    """Add a record to its task's file, atomically."""
+    """Add a record to its task's file, atomically and beside other processes.
+
+    Raises:
+      RunError: the run is there already, or the task's runs were made with other data.
+    """
     path = path_of(record["task"], folder)
     path.parent.mkdir(parents=True, exist_ok=True)
-    before = path.read_text() if path.exists() else ""
-    checkpoint.write(path, (before + json.dumps(record) + "\n").encode())
+    with filelock.FileLock(path.with_name(f".{path.name}.lock")):
+        for other in read(record["task"], folder):
+            if all(other.get(key) == record.get(key) for key in ("arm", "kind", "seed")):
+                raise RunError(f"{path} has {record['arm']}, {record['kind']}, seed {record['seed']} already")
+            if other.get("data", record.get("data")) != record.get("data"):
+                raise RunError(f"{path} has runs with other data; give the same files")
+        before = path.read_text() if path.exists() else ""
+        checkpoint.write(path, (before + json.dumps(record) + "\n").encode())
 
 
 def of_arm(records: list[dict[str, Any]], arm: str, kind: str) -> dict[int, dict[str, Any]]:
@@ -49,22 +61,11 @@ def of_arm(records: list[dict[str, Any]], arm: str, kind: str) -> dict[int, dict
     }
 
 
-def higher_is_better(task: str) -> bool:
-    """Whether a task's score is an accuracy."""
-    return TASKS[task].unit.startswith("accuracy")
-
-
-def best_trial(trials: dict[int, dict[str, Any]], higher: bool) -> dict[str, Any]:
-    """The trial with the best validation score at its best epoch; one that diverged counts as the worst.
-
-    Raises:
-      RunError: all diverged.
-    """
+def best_trial(trials: dict[int, dict[str, Any]], higher: bool) -> dict[str, Any] | None:
+    """The trial with the best validation score at its best epoch; one that diverged is never chosen. None if all diverged."""
     finite = [trial for trial in trials.values() if not trial["diverged"]]
-    if not finite:
-        raise RunError("every trial of an arm diverged")
 
     def best(trial: dict[str, Any]) -> float:
         return max(trial["validation"]) if higher else -min(trial["validation"])
 
-    return max(finite, key=best)
+    return max(finite, key=best, default=None)

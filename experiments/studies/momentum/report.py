@@ -11,8 +11,8 @@ import numpy as np
 from experiments import checkpoint, plots, tables
 from experiments.studies.momentum import figures, gradients, prediction, records, verdicts
 from experiments.studies.momentum.arms import ARMS, TRIALS
-from experiments.studies.momentum.tasks import CORRELATION_TIMES, NOISES, TASKS, dose
-from experiments.studies.momentum.verdicts import Comparison
+from experiments.studies.momentum.tasks import CORRELATION_TIMES, DOSES, NOISES, TASKS, dose
+from experiments.studies.momentum.verdicts import Comparison, Outcome
 
 TEMPLATE = Path(__file__).with_name("TEMPLATE.md")
 REPORT = "REPORT.md"
@@ -37,7 +37,7 @@ def write(results: Path) -> str:
         points=f"{verdicts.POINTS:g}",
         comparisons=len(verdicts.REGISTERED),
         pipeline=_pipeline(results),
-        scores="\n\n".join(_scores(task, results) for task in TASKS if not task.startswith("dose_")),
+        scores="\n\n".join(_scores(task, results) for task in TASKS if task not in DOSES),
         doses=_doses(results),
         convergence=_convergence(results),
         frame=gradients.STEPS,
@@ -54,13 +54,18 @@ def write(results: Path) -> str:
 def _summary(results: Path) -> str:
     """How many comparisons have which verdict."""
     found: dict[str, list[str]] = {}
-    for (task, arm, other), (*_, verdict) in verdicts.registered(results).items():
-        found.setdefault(verdict, []).append(f"{arm} – {other} on {TASKS[task].title}")
+    for (task, arm, other), outcome in verdicts.registered(results).items():
+        found.setdefault(outcome.verdict, []).append(f"{arm} – {other} on {TASKS[task].title}{_so_far(task, outcome)}")
     left = len(verdicts.REGISTERED) - sum(map(len, found.values()))
     lines = [f"- **{verdict}**: {'; '.join(of)}" for verdict, of in sorted(found.items())]
     return "\n".join(
         [*lines, *([f"- {NOT_YET}: {left} of the {len(verdicts.REGISTERED)} registered comparisons"] if left else [])]
     )
+
+
+def _so_far(task: str, outcome: Outcome) -> str:
+    seeds, planned = outcome.comparison.seeds, TASKS[task].seeds
+    return "" if seeds == planned else f" (so far, {seeds} of {planned} seeds)"
 
 
 def _verdicts(results: Path) -> str:
@@ -73,23 +78,23 @@ def _verdicts(results: Path) -> str:
             rows.append((name, *["–"] * 5, NOT_YET))
             continue
         of, adjusted, verdict = found[key]
-        rows.append((name, *_shown(of, task), f"{adjusted:.2g}", f"{of.p_equivalent:.2g}", str(of.seeds), f"**{verdict}**"))
+        seeds = f"{of.seeds} of {TASKS[task].seeds}"
+        rows.append((name, *_shown(of, task), f"{adjusted:.2g}", f"{of.p_equivalent:.2g}", seeds, f"**{verdict}**"))
     return tables.markdown(rows)
 
 
 def _shown(of: Comparison, task: str) -> tuple[str, str]:
-    unit = " points" if records.higher_is_better(task) else " %"
+    unit = " points" if TASKS[task].higher_is_better else " %"
     return f"{of.mean:+.2f}{unit}", f"{of.low:+.2f} to {of.high:+.2f}"
 
 
 def _pipeline(results: Path) -> str:
-    values = verdicts.differences("spoken_digits", "O", "M", results)
-    if len(values) < 2:
-        return f"{NOT_YET}."
-    of = verdicts.compare(values, verdicts.MARGIN)
-    fine = of.p_equivalent < verdicts.LEVEL or abs(of.mean) < 3
-    says = "as it should be" if fine else "**something is wrong, and no verdict above holds**"
-    return "{} ({}): {}.".format(*_shown(of, "spoken_digits"), says)
+    checked = verdicts.pipeline(results)
+    if checked is None:
+        return f"{NOT_YET}; until then the verdicts are provisional."
+    of, holds = checked
+    says = "as it must be" if holds else "**something is wrong, and there is no verdict**"
+    return "{} ({}): {}.".format(*_shown(of, verdicts.PIPELINE[0]), says)
 
 
 def _scores(task: str, results: Path) -> str:
@@ -98,9 +103,12 @@ def _scores(task: str, results: Path) -> str:
     for arm in planned.arms:
         runs, scores = records.of_arm(found, arm, "run"), list(verdicts.test_scores(task, arm, results).values())
         if not scores:
-            rows.append((arm, f"{len(records.of_arm(found, arm, 'trial'))} of {TRIALS} trials run", "–", "–", "0"))
+            said = (
+                f"all {len(runs)} runs diverged" if runs else f"{len(records.of_arm(found, arm, 'trial'))} of {TRIALS} trials run"
+            )
+            rows.append((arm, said, "–", "–", "0"))
             continue
-        values = ", ".join(f"{_NAMES[name]} {value:g}" for name, value in next(iter(runs.values()))["values"].items())
+        values = _values(next(iter(runs.values())))
         spread = f" ± {statistics.stdev(scores):.3g}" if len(scores) > 1 else ""
         epochs = [run["best_epoch"] for run in runs.values() if not run["diverged"]]
         row = (arm, values, f"{statistics.mean(scores):.4g}{spread}", tables.median_and_range(epochs), str(len(scores)))
@@ -111,6 +119,10 @@ def _scores(task: str, results: Path) -> str:
         mean, interval = _shown(verdicts.compare(mixed, verdicts.margin_of(task)), task)
         beside = f"\n\nM – L, which mixes scale and smoothing: {mean} ({interval})."
     return f"### {planned.title[0].upper()}{planned.title[1:]}\n\n{tables.markdown(rows)}{beside}"
+
+
+def _values(run: dict[str, Any]) -> str:
+    return ", ".join(f"{_NAMES[name]} {value:g}" for name, value in run["values"].items())
 
 
 _NAMES = {"learning_rate": "learning rate", "mu": "μ", "gain": "g", "step_size": "s", "beta": "β"}
@@ -124,35 +136,56 @@ def _doses(results: Path) -> str:
         for noise in NOISES:
             task, predicted = dose(time, noise), 100 * prediction.gain(time, noise)
             of = measured.get(task)
-            shown = ("–", "–", "0") if of is None else (*_shown(of, task), str(of.seeds))
+            shown = ("–", "–", NOT_YET) if of is None else (*_shown(of, task), str(of.seeds))
             rows.append((f"{time:g}", f"{noise:g}", f"{predicted:.1f} %", *shown))
             pairs += [] if of is None else [(predicted, of.mean)]
-    if len(pairs) < len(CORRELATION_TIMES) * len(NOISES):
+    if len(pairs) < len(DOSES):
         return tables.markdown(rows)
-    correlation, p = verdicts.rank_correlation(*zip(*pairs, strict=True))
+    predicted_gains, measured_gains = zip(*pairs, strict=True)
+    correlation, p = verdicts.rank_correlation(predicted_gains, measured_gains)
     supported = "supported" if correlation > 0.5 and p < verdicts.LEVEL else "not supported"
     outcome = f"Spearman's correlation of the two gains is {correlation:.2f} (one-sided p = {p:.2g} by permutation)"
-    return f"{tables.markdown(rows)}\n\n{outcome}: the first part of H3 is **{supported}**."
+    sizes = (
+        f"{min(measured_gains):+.1f} % to {max(measured_gains):+.1f} %, where {min(predicted_gains):.1f} % to "
+        f"{max(predicted_gains):.1f} % are predicted"
+    )
+    return (
+        f"{tables.markdown(rows)}\n\n{outcome}: the first part of H3 is **{supported}**. That is about the order of the doses "
+        f"and not about the size: the measured gains are {sizes}. {_dose_values(results)}"
+    )
+
+
+def _dose_values(results: Path) -> str:
+    """What was chosen of the trials, for the doses that are tuned."""
+    chosen = []
+    for task, planned in DOSES.items():
+        if planned.tuned_on is None:
+            found = records.read(task, results)
+            values = [f"{arm}: {_values(next(iter(records.of_arm(found, arm, 'run').values())))}" for arm in planned.arms]
+            chosen.append(f"for {planned.title} {'; '.join(values)}")
+    return f"Chosen of the trials: {', and '.join(chosen)}."
 
 
 def _convergence(results: Path) -> str:
-    of, epochs = verdicts.faster("spoken_digits", results)
+    task = "spoken_digits"
+    of = verdicts.faster(task, results)
     if of is None:
         return f"{NOT_YET.capitalize()}."
     rows: Rows = [("arm", "median epoch at which L's best loss is reached", "seeds that never reach it")]
-    for arm, reached in epochs.items():
-        finite = [epoch for epoch in reached.values() if math.isfinite(epoch)]
-        rows.append((arm, f"{np.median(finite):g}" if finite else "–", f"{len(reached) - len(finite)} of {len(reached)}"))
+    for arm in ("S", "M"):
+        reached = verdicts.epochs_to(task, arm, results).values()
+        never = sum(map(math.isinf, reached))
+        rows.append((arm, f"{np.median(list(reached)):g}", f"{never} of {len(reached)}"))
     kind = verdicts.verdict(of, of.p)
     said = {"better": "M needs fewer epochs than S", "worse": "M needs more epochs than S"}.get(kind, kind)
-    numbers = f"{of.mean:+.1f} epochs ({of.low:+.1f} to {of.high:+.1f}, p = {of.p:.2g}, margin {verdicts.EPOCHS:g})"
-    return f"{tables.markdown(rows)}\n\nM needs fewer than S by {numbers}: **{said}**."
+    numbers = f"{of.mean:+.1f} epochs ({of.low:+.1f} to {of.high:+.1f}, p = {of.p:.2g}, {of.seeds} seeds)"
+    return f"{tables.markdown(rows)}\n\nS – M: {numbers}, with a margin of {verdicts.EPOCHS:g}: **{said}**."
 
 
 def _gradients(results: Path) -> str:
     found = records.read("spoken_digits", results)
     rows: Rows = [("arm", "seed", "when", *(f"k = {back}" for back in gradients.BACK))]
-    for arm in gradients.ARMS:
+    for arm in gradients.RECORDED_ARMS:
         for seed, run in records.of_arm(found, arm, "run").items():
             for when, norms in run.get("gradient_norms", {}).items():
                 rows.append((arm, str(seed), when, *(f"{norm:.1e}" for norm in norms["norm"])))
@@ -160,10 +193,9 @@ def _gradients(results: Path) -> str:
 
 
 def _budget(results: Path) -> str:
-    doses = [task for task in TASKS if task.startswith("dose_")]
     rows: Rows = [("task", "trials", "runs", "core-hours", "share in the plan")]
     hours = 0.0
-    for title, names in [*((TASKS[task].title, [task]) for task in TASKS if task not in doses), ("dose and response", doses)]:
+    for title, names in [*((TASKS[task].title, [task]) for task in TASKS if task not in DOSES), ("dose and response", [*DOSES])]:
         found = [record for name in names for record in records.read(name, results)]
         trials, runs = (str(sum(record["kind"] == kind for record in found)) for kind in ("trial", "run"))
         spent, share = sum(record["core_seconds"] for record in found) / 3600, sum(TASKS[name].share for name in names)

@@ -6,12 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from experiments import datasets, tasks
 from experiments.command import RunError
 from experiments.configs import CONFIGS
-from experiments.configs.base import Config, Copying, Memory, Mnist, Text
-from experiments.datasets import Dataset, Split
-from experiments.datasets.mnist import SIDE
+from experiments.configs.base import Config, Copying, Memory, Mnist, PermutedMnist, Text
+from experiments.datasets import Dataset, Split, mnist
 from experiments.studies.momentum.arms import ARMS, Arm, fields, filtered, taps_of
 
 IMAGES, CHARACTERS = 10_000, 500_000
@@ -26,19 +27,30 @@ class Recall(Copying):
 
 
 class Task(NamedTuple):
-    """`rows` are the configs of an LSTM and of a DTRIV from which `changes` differ, `tuned_on` is the task whose trials count.
+    """`row` and `orthogonal_row` are the configs from which `changes` differ.
 
-    `share` is the task's part of the budget, in core-hours; of the doses, the first has all.
+    `share` is the task's part of the budget, in core-hours; `tuned_on` is the task whose trials count, None for its own.
     """
 
     title: str
     unit: str
-    rows: tuple[str, str | None]
+    row: str
     changes: dict[str, Any]
     arms: tuple[str, ...]
     seeds: int
     share: float
-    tuned_on: str
+    orthogonal_row: str | None = None
+    tuned_on: str | None = None
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether its score is an accuracy."""
+        return self.unit == ACCURACY
+
+    @property
+    def fewest_seeds(self) -> int:
+        """With fewer there is no verdict."""
+        return self.seeds // 2
 
 
 MSE, ACCURACY, NATS = "MSE", "accuracy (%)", "cross entropy (nats)"
@@ -53,48 +65,92 @@ def dose(correlation_time: float, noise: float) -> str:
     return f"dose_{correlation_time:g}_{noise:g}"
 
 
-def _nearer(correlation_time: float, noise: float) -> str:
-    """The dose that was tuned whose log τ + log σ is nearer."""
+def _nearer(correlation_time: float, noise: float) -> str | None:
+    """The dose that was tuned whose log τ + log σ is nearer; None for itself."""
 
     def distance(other: tuple[float, float]) -> float:
         return abs(math.log(correlation_time * noise) - math.log(other[0] * other[1]))
 
-    return dose(*min(TUNED_DOSES, key=distance))
+    nearer = min(TUNED_DOSES, key=distance)
+    return None if nearer == (correlation_time, noise) else dose(*nearer)
 
 
 _PIXELS = {"hidden_features": 128, "epochs": 20}
 _MEMORY = {"hidden_features": 64, "epochs": 30, "steps_per_epoch": 100, "batch_size": 64}
-TASKS = {
-    "spoken_digits": Task(
-        "free spoken digits", MSE, ("fsdd_lstm_158", None), {"epochs": 60},
-        ("L", "S", "M", "O", "F", "A", "R", "N", "MN"), 20, 14.0, "spoken_digits",
-    ),
-    "pixels": Task(
-        "MNIST at 14 × 14, in order", ACCURACY, ("mnist_lstm_128", "pmnist_dtriv_170"), _PIXELS,
-        ("L", "S", "M", "O", "D", "DM"), 10, 6.0, "pixels",
-    ),
-    "permuted_pixels": Task(
-        "MNIST at 14 × 14, permuted", ACCURACY, ("pmnist_lstm_128", "pmnist_dtriv_170"), _PIXELS,
-        ("L", "S", "M", "O", "D", "DM"), 10, 6.0, "permuted_pixels",
-    ),
-    "adding": Task(
-        "adding, T = 100", MSE, ("adding_lstm", None), _MEMORY | {"length": 100}, ("L", "S", "M"), 10, 2.0, "adding"
-    ),
-    "copying": Task(
-        "copying, T = 50", ACCURACY, ("copying_lstm", "copying_dtriv"), _MEMORY | {"length": 50}, ("L", "S", "M", "D", "DM"),
-        10, 2.0, "copying",
-    ),
-    "characters": Task(
-        "characters", NATS, ("text_lstm", None), {"epochs": 10}, ("L", "S", "M", "A"), 10, 4.0, "characters"
-    ),
-} | {
+DOSES = {
     dose(time, noise): Task(
-        f"a signal of correlation time {time:g} in noise {noise:g}", MSE, ("tracking_lstm", None),
-        {"correlation_time": time, "noise": noise}, ("L", "S", "M"), 10, 4.0 / 12, _nearer(time, noise),
+        title=f"a signal of correlation time {time:g} in noise {noise:g}",
+        unit=MSE,
+        row="tracking_lstm",
+        changes={"correlation_time": time, "noise": noise},
+        arms=("L", "S", "M"),
+        seeds=10,
+        share=4.0 / 12,
+        tuned_on=_nearer(time, noise),
     )
     for time in CORRELATION_TIMES
     for noise in NOISES
-}  # fmt: skip
+}
+TASKS = {
+    "spoken_digits": Task(
+        title="free spoken digits",
+        unit=MSE,
+        row="fsdd_lstm_158",
+        changes={"epochs": 60},
+        arms=("L", "S", "M", "O", "F", "A", "R", "N", "MN"),
+        seeds=20,
+        share=14.0,
+    ),
+    "pixels": Task(
+        title="MNIST at 14 × 14, in order",
+        unit=ACCURACY,
+        row="mnist_lstm_128",
+        orthogonal_row="pmnist_dtriv_170",
+        changes=_PIXELS,
+        arms=("L", "S", "M", "O", "D", "DM"),
+        seeds=10,
+        share=6.0,
+    ),
+    "permuted_pixels": Task(
+        title="MNIST at 14 × 14, permuted",
+        unit=ACCURACY,
+        row="pmnist_lstm_128",
+        orthogonal_row="pmnist_dtriv_170",
+        changes=_PIXELS,
+        arms=("L", "S", "M", "O", "D", "DM"),
+        seeds=10,
+        share=6.0,
+    ),
+    "adding": Task(
+        title="adding, T = 100",
+        unit=MSE,
+        row="adding_lstm",
+        changes=_MEMORY | {"length": 100},
+        arms=("L", "S", "M"),
+        seeds=10,
+        share=2.0,
+    ),
+    "copying": Task(
+        title="copying, T = 50",
+        unit=ACCURACY,
+        row="copying_lstm",
+        orthogonal_row="copying_dtriv",
+        changes=_MEMORY | {"length": 50},
+        arms=("L", "S", "M", "D", "DM"),
+        seeds=10,
+        share=2.0,
+    ),
+    "characters": Task(
+        title="characters",
+        unit=NATS,
+        row="text_lstm",
+        changes={"epochs": 10},
+        arms=("L", "S", "M", "A"),
+        seeds=10,
+        share=4.0,
+    ),
+    **DOSES,
+}
 
 
 def config_of(name: str, arm: str, values: dict[str, float], seed: int) -> Config:
@@ -104,13 +160,13 @@ def config_of(name: str, arm: str, values: dict[str, float], seed: int) -> Confi
     0.5
     """
     task, chosen = TASKS[name], ARMS[arm]
-    row = task.rows[chosen.cell.endswith("dtriv")]
+    row = task.orthogonal_row if chosen.orthogonal else task.row
     if row is None:
         raise RunError(f"the task {name} has no arm {arm}")
     base = CONFIGS[row].config
     if name == "copying":
         base = Recall(**dataclasses.asdict(base))
-    if name == "pixels" and chosen.cell.endswith("dtriv"):  # the paper has the orthogonal cells on permuted pixels alone
+    if name == "pixels" and chosen.orthogonal:  # the paper has the orthogonal cells on permuted pixels alone
         given = {key: value for key, value in dataclasses.asdict(base).items() if key != "permutation_seed"}
         base = Mnist(**given)
     if name == "permuted_pixels":
@@ -134,9 +190,12 @@ def load(config: Config, arm: Arm, values: dict[str, float], sources: Sources) -
     data = _dataset("mnist" if isinstance(config, Mnist) else config.task, sources)
     if isinstance(config, Text):
         return tasks.streamed(config, data)
-    taps = taps_of(arm, values, config.seed, data.train.inputs.shape[1])
-    if taps is not None:
-        train, validation, test = (split._replace(inputs=filtered(split.inputs, taps)) for split in data[:3])
+    steps = data.train.inputs.shape[1]
+    taps = taps_of(arm, values, config.seed, steps)
+    if taps is not None:  # in the order in which the network reads
+        order = mnist.permutation(config.seed, steps) if isinstance(config, PermutedMnist) else np.arange(steps)
+        back = np.argsort(order)
+        train, validation, test = (split._replace(inputs=filtered(split.inputs[:, order], taps)[:, back]) for split in data[:3])
         described = {"filter": arm.filter, "taps": [float(f"{tap:.6g}") for tap in taps]}
         data = Dataset(train, validation, test, data.info._replace(origin={**data.info.origin, **described}))
     return tasks.stored(config, data)
@@ -157,14 +216,14 @@ def _dataset(name: str, sources: Sources) -> Dataset:
 
 def _smaller(split: Split) -> Split:
     """The images of half the height and width, by the means of 2 x 2 pixels."""
-    images = split.inputs.reshape(-1, SIDE // 2, 2, SIDE // 2, 2).mean((2, 4))
+    images = split.inputs.reshape(-1, mnist.SIDE // 2, 2, mnist.SIDE // 2, 2).mean((2, 4))
     return Split(images.reshape(len(images), -1, 1), split.targets)
 
 
-def _beginning(sources: Sources) -> Path | None:
+def _beginning(sources: Sources) -> Path:
     """A file with the first characters of the text."""
     if sources.text is None:
-        return None
+        raise RunError("--text must be given for the characters")
     try:
         text = sources.text.read_text(encoding="utf-8")[:CHARACTERS]
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,7 @@
 """Comparisons of two arms, paired by seed, and the verdicts of the plan."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from experiments.studies.momentum import records
-from experiments.studies.momentum.tasks import TASKS
+from experiments.studies.momentum.tasks import DOSES, TASKS
 
 LEVEL = 0.05
 MARGIN, POINTS, EPOCHS = 1.0, 0.5, 2.0  # of equivalence: % of the mean of S, points of accuracy, epochs
@@ -93,7 +93,7 @@ def verdict(comparison: Comparison, adjusted: float) -> str:
 def test_scores(task: str, arm: str, folder: Path) -> dict[int, float]:
     """An arm's test score by seed, an accuracy in %; a run that diverged has the arm's worst finite score."""
     found = records.of_arm(records.read(task, folder), arm, "run")
-    scale, worst = (100.0, min) if records.higher_is_better(task) else (1.0, max)
+    scale, worst = (100.0, min) if TASKS[task].higher_is_better else (1.0, max)
     finite = {seed: scale * run["test"] for seed, run in found.items() if not run["diverged"]}
     if not finite:
         return {}
@@ -105,7 +105,7 @@ def differences(task: str, arm: str, other: str, folder: Path) -> list[float]:
     """Of the seeds that both arms have, positive where `arm` is better: in points of accuracy, or in % of the mean error of S."""
     mine, theirs = test_scores(task, arm, folder), test_scores(task, other, folder)
     both = sorted(set(mine) & set(theirs))
-    if records.higher_is_better(task):
+    if TASKS[task].higher_is_better:
         return [mine[seed] - theirs[seed] for seed in both]
     reference = list(test_scores(task, "S", folder).values())
     return [100 * (theirs[seed] - mine[seed]) / float(np.mean(reference)) for seed in both] if reference else []
@@ -113,20 +113,47 @@ def differences(task: str, arm: str, other: str, folder: Path) -> list[float]:
 
 def margin_of(task: str) -> float:
     """The margin of equivalence of a task."""
-    return POINTS if records.higher_is_better(task) else MARGIN
+    return POINTS if TASKS[task].higher_is_better else MARGIN
 
 
-def registered(folder: Path) -> dict[tuple[str, str, str], tuple[Comparison, float, str]]:
-    """The registered comparisons with two seeds or more: `(comparison, adjusted p, verdict)`.
+Key = tuple[str, str, str]
+PIPELINE: Key = ("spoken_digits", "M", "O")
+TOLERATED = 3.0  # % between O and M, where they are not shown to be equivalent
 
-    Those that have not been run count in Holm's correction, with a p of 1.
-    """
-    found: dict[tuple[str, str, str], Comparison] = {}
+
+class Outcome(NamedTuple):
+    """A comparison, its p after Holm's correction, and the verdict; "no verdict" for all if the pipeline fails its check."""
+
+    comparison: Comparison
+    adjusted: float
+    verdict: str
+
+
+def comparisons(folder: Path) -> dict[Key, tuple[Comparison, float]]:
+    """The registered comparisons that have seeds enough, each with its adjusted p; all others count with a p of 1."""
+    found: dict[Key, Comparison] = {}
     for task, arm, other in REGISTERED:
-        if len(values := differences(task, arm, other, folder)) > 1:
+        if len(values := differences(task, arm, other, folder)) >= TASKS[task].fewest_seeds:
             found[task, arm, other] = compare(values, margin_of(task))
     adjusted = holm([found[key].p if key in found else 1.0 for key in REGISTERED])
-    return {key: (found[key], p, verdict(found[key], p)) for key, p in zip(REGISTERED, adjusted, strict=True) if key in found}
+    return {key: (found[key], p) for key, p in zip(REGISTERED, adjusted, strict=True) if key in found}
+
+
+def pipeline(folder: Path) -> tuple[Comparison, bool] | None:
+    """O against M on spoken digits, and whether it is as it must be: equivalent, or undecided by less than 3 %. None before."""
+    found = comparisons(folder).get(PIPELINE)
+    if found is None:
+        return None
+    kind = verdict(*found)
+    return found[0], kind == "equivalent" or (kind == "undecided" and abs(found[0].mean) < TOLERATED)
+
+
+def registered(folder: Path) -> dict[Key, Outcome]:
+    """The outcomes of the registered comparisons, in their order, as far as there are any."""
+    checked = pipeline(folder)
+    broken = checked is not None and not checked[1]
+    found = comparisons(folder).items()
+    return {key: Outcome(of, p, "no verdict" if broken else verdict(of, p)) for key, (of, p) in found}
 
 
 def epochs_to(task: str, arm: str, folder: Path) -> dict[int, float]:
@@ -136,18 +163,17 @@ def epochs_to(task: str, arm: str, folder: Path) -> dict[int, float]:
     reached = {}
     for seed in sorted(set(goals) & set(runs)):
         if not goals[seed]["diverged"]:
-            goal = min(goals[seed]["validation"])
-            losses = runs[seed]["validation"]
+            goal, losses = min(goals[seed]["validation"]), runs[seed]["validation"]
             reached[seed] = next((float(epoch) for epoch, loss in enumerate(losses, 1) if loss <= goal), math.inf)
     return reached
 
 
-def faster(task: str, folder: Path) -> tuple[Comparison | None, dict[str, dict[int, float]]]:
-    """Epochs that M needs less than S; None where fewer than two seeds of both reach the loss. And the epochs of each."""
-    epochs: Mapping[str, dict[int, float]] = {arm: epochs_to(task, arm, folder) for arm in ("S", "M")}
-    both = [seed for seed in epochs["S"] if math.isfinite(epochs["S"][seed]) and math.isfinite(epochs["M"].get(seed, math.inf))]
-    gained = [epochs["S"][seed] - epochs["M"][seed] for seed in both]
-    return (compare(gained, EPOCHS) if len(gained) > 1 else None), dict(epochs)
+def faster(task: str, folder: Path) -> Comparison | None:
+    """Epochs that M needs less than S, where a run that never reaches the loss counts as one epoch more than all; None before."""
+    least, most = (epochs_to(task, arm, folder) for arm in ("M", "S"))
+    beyond = TASKS[task].changes["epochs"] + 1.0
+    gained = [min(most[seed], beyond) - min(least[seed], beyond) for seed in sorted(set(least) & set(most))]
+    return compare(gained, EPOCHS) if len(gained) >= TASKS[task].fewest_seeds else None
 
 
 def rank_correlation(predicted: Sequence[float], measured: Sequence[float]) -> tuple[float, float]:
@@ -166,9 +192,6 @@ def rank_correlation(predicted: Sequence[float], measured: Sequence[float]) -> t
 
 
 def doses(folder: Path) -> dict[str, Comparison]:
-    """M against S at each dose that has two seeds or more of both."""
-    found = {}
-    for task in TASKS:
-        if task.startswith("dose_") and len(values := differences(task, "M", "S", folder)) > 1:
-            found[task] = compare(values, MARGIN)
-    return found
+    """M against S at each dose that has all of its seeds."""
+    gains = {task: differences(task, "M", "S", folder) for task in DOSES}
+    return {task: compare(values, MARGIN) for task, values in gains.items() if len(values) == DOSES[task].seeds}
