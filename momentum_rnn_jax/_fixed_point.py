@@ -12,10 +12,15 @@ WARMUP = 32  # steps of the map before the search: away from a start where its d
 
 
 class Point(NamedTuple):
-    """`z`, (n,), and `residual`, the largest entry of |F(z) - z|; NaN where the search left the numbers."""
+    """`z`, (n,), and `residual`, the largest entry of |F(z) - z|; NaN where the search left the numbers.
+
+    `error` estimates how far z is from the fixed point, relative to entries above 1: a further step of Newton's method. Where F
+    hardly moves anything, as behind a saturated gate, the residual alone says nothing.
+    """
 
     z: Array
     residual: Array
+    error: Array
 
 
 def newton(F: Callable[[Array], Array], start: Array, max_steps: int) -> Point:
@@ -26,7 +31,7 @@ def newton(F: Callable[[Array], Array], start: Array, max_steps: int) -> Point:
     that a gradient method would take.
     """
     if not start.size:
-        return Point(start, jnp.zeros((), start.dtype))
+        return Point(start, jnp.zeros((), start.dtype), jnp.zeros((), start.dtype))
     shares = jnp.ldexp(jnp.ones((), start.dtype), -jnp.arange(HALVINGS))
     eps = jnp.finfo(start.dtype).eps
 
@@ -49,7 +54,9 @@ def newton(F: Callable[[Array], Array], start: Array, max_steps: int) -> Point:
 
     carry = (start, gap(start), jnp.array(True), jnp.zeros((), jnp.int32))
     z, g, _, _ = jax.lax.while_loop(unfinished, step, carry)
-    return Point(z, jnp.abs(g).max())
+    # Of least squares, because along a line of fixed points the system is singular.
+    further = jnp.linalg.lstsq(jax.jacfwd(gap)(z), g)[0]
+    return Point(z, jnp.abs(g).max(), (jnp.abs(further) / jnp.maximum(1, jnp.abs(z))).max())
 
 
 def fixed_state(advance: Callable[[Any], Any], start: Any, guess: Any = None, max_steps: int = 50) -> Any:

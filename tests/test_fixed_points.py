@@ -11,6 +11,7 @@ import momentum_rnn_jax as mr
 from momentum_rnn_jax import analysis
 from momentum_rnn_jax import nnx as mnnx
 from momentum_rnn_jax._fixed_point import newton
+from momentum_rnn_jax.analysis.fixed_points import _distinct
 from tests import flip_flop, user_cores, user_drives
 from tests.registry import DRIVES, FEATURES, HIDDEN, problem
 
@@ -99,6 +100,23 @@ def test_a_running_sum_is_at_rest_where_its_input_is_zero_only():
         RunningSum().fixed_point(jnp.ones(2))
     traced = jax.jit(RunningSum().fixed_point)(jnp.ones(2))
     assert not np.isfinite(traced.velocity).any()
+    np.testing.assert_array_equal(RunningSum().fixed_point(jnp.zeros(2)).velocity, 0.0)  # where the closed form is 0 / 0
+
+
+def test_a_state_that_hardly_moves_behind_a_saturated_gate_is_no_fixed_point(float64):
+    cell = mr.Cell(mr.GRU(3), mr.Momentum(mu=jnp.linspace(0.1, 0.9, 9)))
+    params = jax.tree.map(lambda leaf: 3.0 * leaf, cell.init(jax.random.key(0), 2))
+    x = jnp.array([0.3, -0.7])
+    points = analysis.fixed_points(cell, params, x, starts_of(cell, params, 60, scale=4.0))
+    assert len(points.counts)
+    # From states within (-1, 1), a GRU's h stays there; a fixed point has each h_i equal to a tanh.
+    assert np.abs(points.states.core.h).max() < 1
+
+
+def test_points_of_large_entries_are_one_if_they_agree_relatively():
+    z = np.array([[267.424, 0.5], [267.429, 0.5], [267.424, 0.52]])
+    chosen, index = _distinct(z, np.array([1e-6, 2e-6, 3e-6]), 1e-5, 1e-3)
+    assert (chosen.tolist(), index.tolist()) == ([0, 2], [0, 0, 1])
 
 
 def test_all_27_fixed_points_of_three_bistable_units(float64):

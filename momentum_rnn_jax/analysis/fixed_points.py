@@ -82,7 +82,9 @@ def fixed_points(
       wrt: what the linearised map is of, "core", or "full": the core's and the drive's state.
       max_steps: of Newton's method, at least 1.
       tolerance: the largest residual of a fixed point; 1e-11 in float64 and 1e-5 in float32 unless given.
-      distance: points that differ by less in every entry count as one; 1e-6 in float64 and 1e-3 in float32 unless given.
+      distance: points that differ by less in every entry, relative to entries above 1, count as one; 1e-6 in float64 and 1e-3 in
+        float32 unless given. What a further step of Newton's method would move by more is no point: behind a saturated gate a
+        state hardly moves, and its residual is small, far from any fixed point.
 
     Returns:
       `FixedPoints`. A continuum of fixed points (a line attractor) is returned as many of them.
@@ -118,11 +120,11 @@ def fixed_points(
             "are depends on values."
         )
     found = jax.tree.map(np.asarray, found)  # from here on sizes depend on values: nothing that would be compiled
-    if count := changed_count(found.before, found.states):
+    if count := changed_count(found.searched, found.settled):
         raise ValueError(f"cell must have a state at rest, but a step changes {count!r} in its state, whatever the others are.")
-    chosen, index = _distinct(found.z, found.residuals, tolerance, distance)
+    chosen, index = _distinct(found.z, np.where(found.errors < distance, found.residuals, np.nan), tolerance, distance)
     size = Layout.of(cell, params, xs).size(wrt)
-    jacobians = [_jacobian(cell, params, xs, jax.tree.map(lambda leaf, i=i: leaf[i], found.states), wrt) for i in chosen]
+    jacobians = [_jacobian(cell, params, xs, jax.tree.map(lambda leaf, i=i: leaf[i], found.settled), wrt) for i in chosen]
     linear = np.reshape(jacobians, (-1, size, size))
     eigenvalues = _eigenvalues(linear)
     counts = np.bincount(index[index >= 0], minlength=len(chosen))
@@ -130,7 +132,7 @@ def fixed_points(
     order = np.lexsort((first, -counts, ~(np.abs(eigenvalues).max(axis=1) < 1)))
     place = np.append(np.argsort(order), -1)  # -1 stays
     return FixedPoints(
-        states=jax.tree.map(lambda leaf: jnp.asarray(leaf[chosen[order]]), found.states),
+        states=jax.tree.map(lambda leaf: jnp.asarray(leaf[chosen[order]]), found.settled),
         residuals=jnp.asarray(found.residuals[chosen[order]]),
         counts=jnp.asarray(counts[order]),
         index=jnp.asarray(place[index].reshape(batch_shape)),
@@ -156,12 +158,13 @@ def _drive_at_rest(cell: Cell, params: Params, x: Array, number: int) -> Any:
 
 
 class _Found(NamedTuple):
-    """For each start: the coordinates found, their residual, the state with them, and that of one step before."""
+    """For each start: the coordinates found, their residual and error, the state with them after one step, and before it."""
 
     z: Array
     residuals: Array
-    states: CellState
-    before: CellState
+    errors: Array
+    settled: CellState
+    searched: CellState
 
 
 @compiled("max_steps")
@@ -172,9 +175,9 @@ def _search(cell: RecurrentCell, params: Params, xs: Array, starts: CellState, m
     def search(start: CellState) -> _Found:
         z, put = run.layout.coordinates(start, wrt)
         _, advance = run.step(wrt, start)
-        z, residual = newton(lambda z: advance(z, xs[0])[0], z, max_steps)
+        z, residual, error = newton(lambda z: advance(z, xs[0])[0], z, max_steps)
         after, _ = cell.advance(run.prepared, put(z), xs[0])  # entries without coordinates, such as copies, follow from a step
-        return _Found(z, residual, run.layout.coordinates(after, wrt)[1](z), put(z))
+        return _Found(z, residual, error, run.layout.coordinates(after, wrt)[1](z), put(z))
 
     return jax.lax.map(search, starts, batch_size=CHUNK)
 
@@ -186,7 +189,8 @@ def _distinct(z: np.ndarray, residuals: np.ndarray, tolerance: float, distance: 
     waiting = waiting[residuals[waiting] <= tolerance]  # False for NaN
     chosen: list[int] = []
     while len(waiting):
-        near = np.abs(z[waiting] - z[waiting[0]]).max(axis=1) < distance
+        point = z[waiting[0]]
+        near = (np.abs(z[waiting] - point) / np.maximum(1, np.abs(point))).max(axis=1) < distance
         index[waiting[near]] = len(chosen)
         chosen.append(waiting[0])
         waiting = waiting[~near]

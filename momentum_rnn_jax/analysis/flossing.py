@@ -16,6 +16,7 @@ def flossing(
     params: Params | None,
     xs: Array,
     state: CellState | None = None,
+    *,
     leading: int = 1,
     wrt: str = "core",
     warmup: int = 0,

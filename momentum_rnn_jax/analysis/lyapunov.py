@@ -37,9 +37,9 @@ def lyapunov_spectrum(
     frame, 2,000 steps of a momentum RNN give log μ to 2e-3, and to 1e-3 if 500 of them are a warmup.
 
     The full map of a `Cell` is block triangular, so a frame that starts with the core's coordinates remains so: the full spectrum
-    is exactly the core's together with the drive's, at any N. Momentum adds log μ, once for each gate of each unit, and changes
-    none of the others. With `frame=None` the two blocks are computed separately, and the drives `Momentum`, `Nesterov`, `Adam`
-    and `RMSProp`, whose Jacobians are diagonal, without a decomposition.
+    is exactly the core's together with the drive's, at any N. Momentum adds log μ, once for each gate of each unit; the
+    others are the core's, along the states of this run. With `frame=None` the two blocks are computed separately, and the drives
+    `Momentum`, `Nesterov`, `Adam` and `RMSProp`, whose Jacobians are diagonal, without a decomposition.
 
     Args:
       cell, params, xs, state, wrt: as in `step_jacobians`.

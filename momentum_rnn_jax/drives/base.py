@@ -67,6 +67,8 @@ class Drive(abc.ABC):
         """
         u = _widen(u)
         guess = self.at_rest(u)
+        if guess is not None and not _is_finite(guess):
+            guess = None
         if guess is not None and self._moving(guess, u) == "":
             return guess
         state = fixed_state(lambda state: self.advance(state, u)[0], self.start(u), guess)
@@ -85,7 +87,10 @@ class Drive(abc.ABC):
         return moving_entry(state, after, 1000 * float(jnp.finfo(u.dtype).eps))
 
     def at_rest(self, u: Array) -> Any:
-        """The fixed point in closed form, or None for a drive without; `fixed_point` checks it, and corrects a wrong one."""
+        """The fixed point in closed form, or None for a drive without.
+
+        `fixed_point` checks that a step does not change it beyond rounding, which a wrong form of a very slow drive may pass.
+        """
         return None
 
     def advance(self, state: Any, u: Array) -> tuple[Any, Array]:
@@ -107,6 +112,12 @@ def _unroll(drive: Drive, state: Any, us: Array) -> tuple[Any, Array]:
 
 
 _unroll_compiled = jax.jit(_unroll)  # outside of a user's jit, compiled once for a structure and shapes
+
+
+def _is_finite(state: Any) -> bool:
+    """False where an entry is known to be NaN or infinite; traced values are not known."""
+    leaves = [leaf for leaf in jax.tree.leaves(state) if not isinstance(leaf, jax.core.Tracer)]
+    return all(bool(jnp.isfinite(leaf).all()) for leaf in leaves)
 
 
 def _widen(u: Array) -> Array:
