@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise RunError(f"--arms must be of {', '.join(ARMS)}, got {arm!r}")
         sources = tasks.Sources(options.data_dir, options.spoken_digits, options.mnist, options.text)
         folder, typed = options.results or records.RESULTS, as_typed(MODULE, arguments)
-        todo = remaining.queue(names, options.arms, folder)
+        todo = remaining.exploration(folder) if options.explore else remaining.queue(names, options.arms, folder)
         with checkpoint.lock(options.out / "-".join(options.tasks or ["all"])):
             done = remaining.run_all(todo, options.out, sources, folder, options.minutes, typed, signals)
         print("Nothing is left." if done else "The minutes are over; the same command goes on.")
@@ -49,6 +49,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = OneLineParser(MODULE, __doc__)
     parser.add_argument("study", choices=STUDIES, help="which study")
     parser.add_argument("--report", action="store_true", help="write the report of the results that are there, and stop")
+    parser.add_argument("--explore", action="store_true", help="what the report explores outside of the plan, and nothing else")
     add_values(parser, "--tasks", str, "TASK", "these tasks, in this order; dose stands for all of them (default: all)")
     add_values(parser, "--arms", str, "ARM", "these arms of each task, in this order (default: all)")
     parser.add_argument("--minutes", type=whole_number(MINUTES), help="begin no run after so many minutes")

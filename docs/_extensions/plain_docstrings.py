@@ -36,7 +36,7 @@ def restructured(lines: list[str], link: Callable[[str], str | None] = lambda co
             for i, line in enumerate(_inline("\n".join(block), link).split("\n")):
                 text = line.strip()
                 previous = block[i - 1].strip() if i else ""
-                starts_list = LIST_ITEM.match(text) and previous and not _continues_list(block, i)
+                starts_list = bool(LIST_ITEM.match(text) and previous and not _continues_list(block, i))
                 if LABELS.match(text) or starts_list:
                     new.append("")
                 new.append(LABELS.sub(r"**\1:** ", line))

@@ -44,7 +44,7 @@ def add(record: dict[str, Any], folder: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_name(f".{path.name}.lock")):
         for other in read(record["task"], folder):
-            if all(other.get(key) == record.get(key) for key in ("arm", "kind", "seed")):
+            if all(other.get(key) == record.get(key) for key in ("arm", "kind", "seed", "values")):
                 raise RunError(f"{path} has {record['arm']}, {record['kind']}, seed {record['seed']} already")
             if other.get("data", record.get("data")) != record.get("data"):
                 raise RunError(f"{path} has runs with other data; give the same files")

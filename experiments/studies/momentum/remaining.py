@@ -19,17 +19,23 @@ from experiments.studies.momentum.arms import ARMS, TRIAL_SEED, TRIALS, values_o
 from experiments.studies.momentum.tasks import DOSES, TASKS, Sources, config_of, load
 
 
+EXPLORATION = "exploration"
+EXPLORED_MUS, EXPLORED_SEEDS = (0.1, 0.3), range(4)
+
+
 class PlannedRun(NamedTuple):
-    """A run to be made: of one arm, with these values; a trial, or one of the seeds that count."""
+    """A run to be made: of one arm, with these values; a trial, one of the seeds that count, or one outside of the plan."""
 
     task: str
     arm: str
     values: dict[str, float]
     seed: int
     trial: int | None = None
+    kind: str = "run"
 
     def __str__(self) -> str:
-        return f"{self.task} {self.arm} " + (f"seed {self.seed}" if self.trial is None else f"trial {self.trial}")
+        explored = f"mu {self.values['mu']:g} " if self.kind == EXPLORATION else ""
+        return f"{self.task} {self.arm} {explored}" + (f"seed {self.seed}" if self.trial is None else f"trial {self.trial}")
 
 
 def next_run(task: str, arm: str, folder: Path) -> PlannedRun | None:
@@ -38,7 +44,7 @@ def next_run(task: str, arm: str, folder: Path) -> PlannedRun | None:
     tried = records.of_arm(records.read(tuned_on, folder), arm, "trial")
     for trial in range(TRIALS):
         if trial not in tried:
-            return PlannedRun(tuned_on, arm, values_of(ARMS[arm], trial), TRIAL_SEED + trial, trial)
+            return PlannedRun(tuned_on, arm, values_of(ARMS[arm], trial), TRIAL_SEED + trial, trial, "trial")
     done = records.of_arm(records.read(task, folder), arm, "run")
     best = records.best_trial(tried, TASKS[task].higher_is_better)
     if best is None:
@@ -56,6 +62,19 @@ def queue(tasks: Sequence[str], arms: Sequence[str] | None, folder: Path) -> Ite
                 yield planned
 
 
+def exploration(folder: Path) -> Iterator[PlannedRun]:
+    """Runs outside of the plan, made after its results were seen: M on spoken digits with what S has, and a smaller μ than any drawn."""
+    found = records.read("spoken_digits", folder)
+    best = records.best_trial(records.of_arm(found, "S", "trial"), higher=False)
+    if best is None:
+        raise RunError("the trials of S on spoken digits come first")
+    done = [(record["values"]["mu"], record["seed"]) for record in found if record["kind"] == EXPLORATION]
+    for mu in EXPLORED_MUS:
+        for seed in EXPLORED_SEEDS:
+            if (mu, seed) not in done:
+                yield PlannedRun("spoken_digits", "M", {**best["values"], "mu": mu}, seed, kind=EXPLORATION)
+
+
 def run(planned: PlannedRun, scratch: Path, sources: Sources, folder: Path, command: str, signals: Signals) -> None:
     """Train in a folder of its own, record the run, and delete that folder."""
     config = config_of(planned.task, planned.arm, planned.values, planned.seed)
@@ -66,13 +85,13 @@ def run(planned: PlannedRun, scratch: Path, sources: Sources, folder: Path, comm
     try:
         outcome = runs.train(str(planned), [config], place, load_data, command, signals)
         found, seconds = scores(outcome.metrics, config.by_accuracy), outcome.seconds
-        if planned.task == "spoken_digits" and planned.trial is None and gradients.wants(planned.arm, planned.seed):
+        if planned.task == "spoken_digits" and planned.kind == "run" and gradients.wants(planned.arm, planned.seed):
             found["gradient_norms"] = gradients.norms(config, place / checkpoint.BEST, load_data(config)[1])
     except DivergedError:
         saved = checkpoint.read(place)
         assert saved is not None  # of the start at least
         found, seconds = scores(saved[0].metrics, config.by_accuracy), saved[0].seconds
-    identity: dict[str, Any] = {"task": planned.task, "arm": planned.arm, "kind": "run" if planned.trial is None else "trial"}
+    identity: dict[str, Any] = {"task": planned.task, "arm": planned.arm, "kind": planned.kind}
     identity |= {} if planned.trial is None else {"trial": planned.trial}
     identity |= {"seed": config.seed, "values": planned.values}
     spent = {"seconds": round(seconds, 2), "core_seconds": round(time.process_time() - began, 2)}
