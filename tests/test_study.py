@@ -489,3 +489,31 @@ def test_gradient_norms_are_those_of_the_network_that_was_trained(tmp_path):
         assert found[when]["back"] == [1, 10, 50]
         assert found[when]["norm"] == pytest.approx([direct(tree, back) for back in (1, 10, 50)], rel=2e-3)
     json.dumps(found)
+
+
+def test_runs_outside_of_the_plan_have_what_s_has_and_never_count_for_a_verdict(tmp_path, monkeypatch):
+    with pytest.raises(remaining.RunError, match="the trials of S on spoken digits come first"):
+        next(remaining.exploration(tmp_path))
+    for trial in range(TRIALS):
+        values = values_of(ARMS["S"], trial)
+        records.add(record("spoken_digits", "S", 5000 + trial, 2.0 + trial, "trial", trial=trial, values=values), tmp_path)
+    first, *_ = planned = list(remaining.exploration(tmp_path))
+    assert len(planned) == 8
+    assert first.values == {**values_of(ARMS["S"], 0), "mu": 0.1}
+    assert tasks.config_of("spoken_digits", "M", first.values, 0).step_size == pytest.approx(0.9 * first.values["gain"])
+    for seed in range(4):
+        records.add(record("spoken_digits", "S", seed, 2.0), tmp_path)
+        records.add(record("spoken_digits", "M", seed, 3.0, "exploration", values=first.values), tmp_path)
+    assert [(each.values["mu"], each.seed) for each in remaining.exploration(tmp_path)] == [(0.3, seed) for seed in range(4)]
+    assert verdicts.test_scores("spoken_digits", "M", tmp_path) == {}
+    assert "|        3 |                 2 |     4 |" in report._exploration(tmp_path)
+
+
+def test_programs_of_other_values_are_forgotten(tmp_path, monkeypatch):
+    made, cleared = [], []
+    monkeypatch.setattr(remaining, "run", lambda planned, *rest: made.append(planned))
+    monkeypatch.setattr(remaining.jax, "clear_caches", lambda: cleared.append(len(made)))
+    one, other = {"learning_rate": 0.1}, {"learning_rate": 0.2}
+    todo = [remaining.PlannedRun("adding", "L", values, seed) for values, seed in ((one, 0), (one, 1), (other, 0), (other, 1))]
+    assert remaining.run_all(todo, tmp_path, None, tmp_path, None, "", None)
+    assert (len(made), cleared) == (4, [2])

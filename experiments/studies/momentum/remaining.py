@@ -18,7 +18,6 @@ from experiments.studies.momentum import gradients, records
 from experiments.studies.momentum.arms import ARMS, TRIAL_SEED, TRIALS, values_of
 from experiments.studies.momentum.tasks import DOSES, TASKS, Sources, config_of, load
 
-
 EXPLORATION = "exploration"
 EXPLORED_MUS, EXPLORED_SEEDS = (0.1, 0.3), range(4)
 
@@ -63,7 +62,7 @@ def queue(tasks: Sequence[str], arms: Sequence[str] | None, folder: Path) -> Ite
 
 
 def exploration(folder: Path) -> Iterator[PlannedRun]:
-    """Runs outside of the plan, made after its results were seen: M on spoken digits with what S has, and a smaller μ than any drawn."""
+    """Runs outside of the plan, made after its results were seen: M on spoken digits, with what S has and a small μ."""
     found = records.read("spoken_digits", folder)
     best = records.best_trial(records.of_arm(found, "S", "trial"), higher=False)
     if best is None:
@@ -130,9 +129,12 @@ def run_all(
     signals: Signals,
 ) -> bool:
     """Run what is to be done, or as much as begins within so many minutes; whether nothing is left."""
-    began = time.monotonic()
+    began, before = time.monotonic(), None
     for planned in todo:
         start = time.monotonic()
+        if before not in (None, (planned.task, planned.values)):
+            jax.clear_caches()  # of another program; hundreds of them exhaust the memory maps of a process
+        before = (planned.task, planned.values)
         if minutes is not None and start - began > 60 * minutes:
             return False
         run(planned, scratch, sources, folder, command, signals)

@@ -11,6 +11,7 @@ import numpy as np
 from experiments import checkpoint, plots, tables
 from experiments.studies.momentum import figures, gradients, prediction, records, verdicts
 from experiments.studies.momentum.arms import ARMS, TRIALS
+from experiments.studies.momentum.remaining import EXPLORATION
 from experiments.studies.momentum.tasks import CORRELATION_TIMES, DOSES, NOISES, TASKS, dose
 from experiments.studies.momentum.verdicts import Comparison, Outcome
 
@@ -42,6 +43,7 @@ def write(results: Path) -> str:
         convergence=_convergence(results),
         frame=gradients.STEPS,
         gradients=_gradients(results),
+        exploration=_exploration(results),
         budget=_budget(results),
         commits=", ".join(sorted({str(record["commit"]) for record in everything})) or "none",
         devices=", ".join(sorted({f"{record['device']}, jax {record['jax']}" for record in everything})) or "none",
@@ -189,6 +191,18 @@ def _gradients(results: Path) -> str:
         for seed, run in records.of_arm(found, arm, "run").items():
             for when, norms in run.get("gradient_norms", {}).items():
                 rows.append((arm, str(seed), when, *(f"{norm:.1e}" for norm in norms["norm"])))
+    return tables.markdown(rows) if len(rows) > 1 else f"{NOT_YET.capitalize()}."
+
+
+def _exploration(results: Path) -> str:
+    """M with the learning rate and the gain of S, beside S with the same seeds."""
+    found = [run for run in records.read("spoken_digits", results) if run["kind"] == EXPLORATION and not run["diverged"]]
+    plain = verdicts.test_scores("spoken_digits", "S", results)
+    rows: Rows = [("M", "test MSE", "S, the same seeds", "seeds")]
+    for mu in sorted({run["values"]["mu"] for run in found}):
+        runs = [run for run in found if run["values"]["mu"] == mu and run["seed"] in plain]
+        shown = (f"{np.mean([run['test'] for run in runs]):.4g}", f"{np.mean([plain[run['seed']] for run in runs]):.4g}")
+        rows.append((_values(runs[0]), *shown, str(len(runs))))
     return tables.markdown(rows) if len(rows) > 1 else f"{NOT_YET.capitalize()}."
 
 
