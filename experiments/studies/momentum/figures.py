@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from experiments import plots
 from experiments.studies.momentum import prediction, records, verdicts
@@ -73,5 +74,7 @@ def comparisons(folder: Path) -> Figure:
     axes.set_yticks(range(len(found)), labels, fontsize=8)
     axes.axvline(0, color="0.4", linewidth=0.8)
     axes.set(xlabel="better by: % of the mean error, or points of accuracy (grey: the margin of equivalence)")
+    axes.set_xscale("symlog", linthresh=2)  # some differences are of hundreds
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     plots.tidy(axes)
     return figure
