@@ -44,6 +44,7 @@ include_patterns = [
     "benchmarks/results/*",
     "experiments/README.md",
     "experiments/results/**",
+    "experiments/studies/**",
 ]
 exclude_patterns = [
     ".*",

@@ -24,6 +24,7 @@ SOURCES = [  # what docs/conf.py includes
     *(ROOT / "benchmarks" / "results").glob("*.md"),
     *(ROOT / "experiments").glob("*.md"),
     *(ROOT / "experiments" / "results").glob("**/*.md"),
+    *(path for path in (ROOT / "experiments" / "studies").glob("**/*.md") if path.name != "TEMPLATE.md"),
 ]
 
 
