@@ -87,7 +87,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             signals.received, signals.wait = None, True
         finally:
             timer.cancel()
-        found, _ = finished.find([options.out]) if options.out.exists() else ([], [])
+        try:
+            found, _ = finished.find([options.out])
+        except RunError as error:
+            print(f"There is no report yet: {error}")
+            return
         unfinished = [run for run in found if run.test is None]
         place = text.write(options.out, text.report(finished.group(found), unfinished, typed))
         print(f"Wrote {place / 'report.md'}; finished runs: {len(found) - len(unfinished)}, unfinished: {len(unfinished)}")

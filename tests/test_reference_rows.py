@@ -54,11 +54,20 @@ def test_when_the_minutes_are_over_it_reports_and_the_next_time_goes_on(small, t
 
     advance = training.advance
 
+    ends = ["lstm", "momentum_lstm"]
+
     def over(program, state, *rest):
-        if int(state.step) == 2 and program.config.cell == "momentum_lstm":
+        if int(state.step) == 2 and program.config.cell == ends[0]:
             timers[-1]()
         return advance(program, state, *rest)
 
+    with monkeypatch.context() as during:
+        during.setattr(reference.threading, "Timer", Timer)
+        during.setattr(loop, "CALL_SECONDS", 0.0)
+        during.setattr(training, "advance", over)
+        assert command(tmp_path) == 0
+    assert "There is no report yet: no run is finished" in capsys.readouterr().out
+    del ends[0]
     with monkeypatch.context() as during:
         during.setattr(reference.threading, "Timer", Timer)
         during.setattr(loop, "CALL_SECONDS", 0.0)
