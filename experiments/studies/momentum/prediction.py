@@ -23,7 +23,7 @@ def gain(correlation_time: float, noise: float) -> float:
     """The relative gain of the best average over none, `1 - min_μ error(μ) / error(0)`.
 
     >>> round(gain(10.0, 1.0), 3), round(gain(1.0, 0.25), 3)
-    (0.478, 0.011)
+    (0.403, 0.009)
     """
     mus = np.linspace(0.0, 0.999, 1000)
-    return 1 - min(error(mu, correlation_time, noise) for mu in mus) / error(0.0, correlation_time, noise)
+    return float(1 - min(error(mu, correlation_time, noise) for mu in mus) / error(0.0, correlation_time, noise))
